@@ -1,0 +1,1 @@
+//! Tests of the agent adapters with real processes and real git.
