@@ -1,1 +1,4 @@
-//! x
+//! The NixFleet dashboard server: adapters around the core, which takes every decision.
+
+pub mod auth;
+pub mod clock;
