@@ -2,10 +2,18 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod compartment;
+pub mod desired;
+pub mod host;
 pub mod ids;
+pub mod lifecycle;
 pub mod lock;
+pub mod op;
 pub mod time;
 
+pub use compartment::{Compartment, Status};
 pub use ids::*;
+pub use lifecycle::Phase;
 pub use lock::{LockHasher, lock_hash};
+pub use op::{OPS, Op};
 pub use time::{Timestamp, TimestampError};

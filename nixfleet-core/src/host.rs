@@ -1,0 +1,374 @@
+//! What a host last said about itself, and the evidence the server keeps beside it (spec 01, Facts).
+//!
+//! Three different things are never mixed: the commit checked out, the commit deployed, and the
+//! profile generation number.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{CommandId, CommitRef, LockHash, Sequence, StorePath, Token};
+use crate::time::Timestamp;
+
+/// What a host last said about itself. Everything is optional: `None` means not reported.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostObservation {
+    /// Version of the running agent, as reported.
+    pub agent_version: Option<String>,
+    /// The config checkout.
+    pub repo: Option<Repo>,
+    /// The agent's own record of the last deployment, or an inferred one (spec 03).
+    pub deployed: Option<Deployed>,
+    /// The running system.
+    pub system: Option<RunningSystem>,
+    /// The agent's binary, for the freshness verdict.
+    pub binary: AgentBinary,
+    /// Failed units, sorted; `None` if never reported.
+    pub failed_units: Option<Vec<String>>,
+    /// Why the checkout could not be read, in the agent's words.
+    pub repo_error: Option<String>,
+    /// Generations that can be rolled back to, newest first, as last reported.
+    pub generations: Vec<Generation>,
+}
+
+/// The config checkout of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repo {
+    /// The commit checked out.
+    pub commit: CommitRef,
+    /// Its `flake.lock`.
+    pub lock: LockReport,
+    /// Whether there are local changes.
+    pub dirty: bool,
+}
+
+/// What is known of the `flake.lock` in a checkout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LockReport {
+    /// The agent did not say.
+    NotReported,
+    /// The checkout has no `flake.lock`.
+    Missing,
+    /// SHA-256 of its bytes.
+    Hash(LockHash),
+}
+
+impl LockReport {
+    /// The hash, if there is one.
+    #[must_use]
+    pub const fn hash(self) -> Option<LockHash> {
+        match self {
+            LockReport::Hash(hash) => Some(hash),
+            LockReport::NotReported | LockReport::Missing => None,
+        }
+    }
+}
+
+/// The inputs and the result of the last deployment, captured by the agent when the build starts
+/// and re-read when its activation is verified; never derived from a later checkout.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployed {
+    /// The commit that was built; `None` if it changed during the build or was not known.
+    pub commit: Option<CommitRef>,
+    /// The lock that was built.
+    pub lock: Option<LockHash>,
+    /// The activated store path.
+    pub store_path: Option<StorePath>,
+    /// Whether the tree was clean and did not change during the build.
+    pub clean: bool,
+    /// The command that did it, if it was one of ours.
+    pub command: Option<CommandId>,
+    /// Whether the server inferred it for an existing agent (spec 03).
+    pub inferred: bool,
+}
+
+/// The running system as seen from inside.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningSystem {
+    /// Store path of the running system.
+    pub path: Option<StorePath>,
+    /// The revision the running system itself claims (`configurationRevision`).
+    pub configuration_revision: Option<CommitRef>,
+    /// Number of the profile generation.
+    pub profile_number: Option<u64>,
+    /// Store path of the booted system.
+    pub booted_path: Option<StorePath>,
+    /// Whether booted and current kernel, initrd or modules differ.
+    pub reboot_required: bool,
+}
+
+/// The agent's own binary (spec 02, "Freshness verdict").
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentBinary {
+    /// Commit the binary was built from, as it says.
+    pub source_commit: Option<String>,
+    /// Store path it runs from.
+    pub store_path: Option<String>,
+    /// Hash of the binary.
+    pub binary_hash: Option<String>,
+    /// The agent path that the deployed configuration expects, where the host knows it.
+    pub expected_path: Option<String>,
+}
+
+/// One generation a host can roll back to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// Number of the profile generation.
+    pub number: u64,
+    /// Its store path.
+    pub path: Option<StorePath>,
+    /// The commit it was built from, where known.
+    pub commit: Option<CommitRef>,
+    /// When it was made.
+    pub created: Option<Timestamp>,
+    /// Whether it is the current one.
+    pub current: bool,
+}
+
+/// One part of an update: an absent field means unchanged, an explicit `null` means gone.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Update<T> {
+    /// The report did not mention it.
+    #[default]
+    Unchanged,
+    /// The report says there is none.
+    Gone,
+    /// The new value, replacing the old one as a unit.
+    Set(T),
+}
+
+impl<T> Update<T> {
+    /// Applies the update to `slot`; tells whether it changed.
+    pub fn apply(self, slot: &mut Option<T>) -> bool
+    where
+        T: PartialEq,
+    {
+        let new = match self {
+            Update::Unchanged => return false,
+            Update::Gone => None,
+            Update::Set(value) => Some(value),
+        };
+        let changed = *slot != new;
+        *slot = new;
+        changed
+    }
+}
+
+/// The facts of one `register`, `heartbeat` or `status` message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservationUpdate {
+    /// See [`HostObservation::agent_version`].
+    pub agent_version: Update<String>,
+    /// See [`HostObservation::repo`].
+    pub repo: Update<Repo>,
+    /// See [`HostObservation::deployed`].
+    pub deployed: Update<Deployed>,
+    /// See [`HostObservation::system`].
+    pub system: Update<RunningSystem>,
+    /// See [`HostObservation::binary`].
+    pub binary: Update<AgentBinary>,
+    /// See [`HostObservation::failed_units`].
+    pub failed_units: Update<Vec<String>>,
+    /// See [`HostObservation::repo_error`].
+    pub repo_error: Update<String>,
+    /// See [`HostObservation::generations`].
+    pub generations: Update<Vec<Generation>>,
+}
+
+impl HostObservation {
+    /// Takes in a report; tells whether anything changed.
+    pub fn apply(&mut self, update: ObservationUpdate) -> bool {
+        let ObservationUpdate {
+            agent_version,
+            repo,
+            deployed,
+            system,
+            binary,
+            failed_units,
+            repo_error,
+            generations,
+        } = update;
+        let mut changed = agent_version.apply(&mut self.agent_version);
+        changed |= repo.apply(&mut self.repo);
+        changed |= deployed.apply(&mut self.deployed);
+        changed |= system.apply(&mut self.system);
+        let mut slot = Some(std::mem::take(&mut self.binary));
+        changed |= binary.apply(&mut slot);
+        self.binary = slot.unwrap_or_default();
+        changed |= failed_units.apply(&mut self.failed_units);
+        changed |= repo_error.apply(&mut self.repo_error);
+        let mut slot = Some(std::mem::take(&mut self.generations));
+        changed |= generations.apply(&mut slot);
+        self.generations = slot.unwrap_or_default();
+        changed
+    }
+}
+
+/// Outcome of the last deploy-class command (spec 02, "Effect on the deploy outcome").
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum DeployOutcome {
+    /// Nothing was ever deployed through us.
+    #[default]
+    Never,
+    /// It worked, perhaps with remarks.
+    Ok,
+    /// It failed, or was stopped half way.
+    Failed,
+    /// Nobody knows; the host needs reconciling.
+    Unknown,
+}
+
+/// What the server remembers of the last deploy-class command.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeployEvidence {
+    /// Its outcome.
+    pub outcome: DeployOutcome,
+    /// Its id.
+    pub command: Option<CommandId>,
+    /// Its sequence number.
+    pub seq: Sequence,
+    /// Set only by a deploy-class command whose outcome is unknown; cleared by the agent's record
+    /// for that command, or by a later verified deploy or rollback.
+    pub needs_reconcile: bool,
+    /// When the outcome was learnt.
+    pub at: Option<Timestamp>,
+    /// One line on how it ended ("exit code 1", "stopped by user"), for the tooltip.
+    pub detail: Option<String>,
+}
+
+/// What exactly was tested: captured at test start, re-read at the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestKey {
+    /// The deployed commit.
+    pub commit: CommitRef,
+    /// The deployed lock.
+    pub lock: LockHash,
+    /// The running store path.
+    pub store_path: StorePath,
+}
+
+/// How a test run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TestVerdict {
+    /// Every executed test passed, and at least one was executed.
+    Pass,
+    /// At least one test failed.
+    Fail,
+    /// The run was stopped or timed out.
+    Stopped,
+    /// Nothing was executed.
+    Empty,
+    /// The key changed between start and end: the result is about nothing in particular.
+    Void,
+}
+
+/// The last test result of a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestEvidence {
+    /// What was tested; `None` if the host could not say.
+    pub key: Option<TestKey>,
+    /// How it ended.
+    pub verdict: TestVerdict,
+    /// Whether every script's own exit code was seen. An existing agent reports only its last
+    /// script, so its pass is unverified.
+    pub per_script: bool,
+    /// Number of executed tests.
+    pub ran: u32,
+    /// Names of failed tests.
+    pub failed: Vec<String>,
+    /// Number of skipped tests.
+    pub skipped: u32,
+    /// When the result arrived.
+    pub at: Timestamp,
+}
+
+/// Whether the agent is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Presence {
+    /// Never connected.
+    NeverSeen,
+    /// Connected and registered.
+    Online,
+    /// Not connected since then.
+    Offline {
+        /// When it was last heard of.
+        since: Timestamp,
+    },
+}
+
+/// Keeps every automation away from a host (spec 05, Holds).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Who placed it.
+    pub by: String,
+    /// Why.
+    pub why: String,
+    /// When it ends by itself.
+    pub until: Option<Timestamp>,
+}
+
+/// Which protocol an agent speaks (spec 03).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AgentProtocol {
+    /// An existing agent: no command ids, results matched by host and op name.
+    #[default]
+    Existing,
+    /// Ours: ids, sequence numbers, leases, journal, deployment record.
+    Commands,
+}
+
+/// What a host is, as it said at registration. Shown, never judged.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostIdentity {
+    /// `nixos`, `macos` or `linux`, as reported.
+    pub host_type: Option<String>,
+    /// Version of the operating system.
+    pub os_version: Option<String>,
+    /// Version of nixpkgs.
+    pub nixpkgs_version: Option<String>,
+    /// Colour of the host on the page (`#rrggbb`).
+    pub theme_color: Option<String>,
+    /// Where it stands (`cloud`, `home`, …).
+    pub location: Option<String>,
+    /// What it is (`server`, `desktop`, …).
+    pub device_type: Option<String>,
+    /// URL of its config repository, without credentials.
+    pub repo_url: Option<String>,
+    /// Directory of its config checkout.
+    pub repo_dir: Option<String>,
+    /// Seconds between heartbeats.
+    pub heartbeat_interval: Option<u32>,
+    /// Which protocol the agent speaks.
+    pub protocol: AgentProtocol,
+    /// Capabilities it announced.
+    pub capabilities: Vec<String>,
+    /// Changes with every agent process.
+    pub instance_id: Option<Token>,
+    /// Changes with every boot.
+    pub boot_id: Option<Token>,
+    /// Hash of the machine id, to notice cloned disks.
+    pub machine_id_hash: Option<Token>,
+}
+
+/// An actor: who asked for something, for the audit trail and for rights.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind", content = "name")]
+pub enum Actor {
+    /// A person at the page or behind an API token.
+    Person(String),
+    /// An automation (rollout, auto mode, policy).
+    Automation(String),
+}
+
+impl Actor {
+    /// Whether holds and windows bind this actor.
+    #[must_use]
+    pub const fn is_automation(&self) -> bool {
+        matches!(self, Actor::Automation(_))
+    }
+}
