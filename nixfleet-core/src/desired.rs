@@ -324,7 +324,7 @@ impl RemoteWatch {
 
     /// Lets time pass; tells whether [`RemoteWatch::remote`] changed.
     pub fn handle_timeout(&mut self, now: Timestamp) -> bool {
-        if !self.poll_timeout().is_some_and(|due| due <= now) {
+        if self.poll_timeout().is_none_or(|due| due > now) {
             return false;
         }
         let (since, why) = self.failing.clone().unwrap_or_else(|| {

@@ -9,7 +9,9 @@ pub mod ids;
 pub mod lifecycle;
 pub mod lock;
 pub mod op;
+pub mod report;
 pub mod time;
+pub mod wire;
 
 pub use compartment::{Compartment, Status};
 pub use ids::*;

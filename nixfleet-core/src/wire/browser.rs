@@ -1,0 +1,1 @@
+//! The frames between server and browser (spec 04).

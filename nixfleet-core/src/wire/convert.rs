@@ -1,0 +1,531 @@
+//! Frames to domain values and back. The only fallible step: after it nothing is checked again.
+
+use std::str::FromStr;
+
+use super::Field;
+use super::agent::{
+    AgentFrame, CAPABILITY_COMMANDS, CAPABILITY_LOCK, CommandRejected, DeployedFacts, Facts,
+    GenerationFacts, Heartbeat, OperationProgress, Register, RepoFacts, ServerFrame, StatusReport,
+    SystemFacts, TestKeyFacts, TestProgress, TestReport,
+};
+use crate::host::{
+    AgentBinary, AgentProtocol, Deployed, Generation, HostIdentity, LockReport, ObservationUpdate,
+    Repo, RunningSystem, TestKey, TestVerdict, Update,
+};
+use crate::ids::{IdError, Sequence, StorePath};
+use crate::op::Op;
+pub use crate::report::AgentReport;
+use crate::report::{
+    CommandResult, HeartbeatReport, ProgressReport, ProgressStage, Registration, Rejection,
+    ResultKind, Running, TestRun,
+};
+use crate::time::Timestamp;
+
+/// The longest text taken over from a peer into the state; longer ones are cut.
+pub const MAX_TEXT: usize = 1024;
+/// The most entries taken over from a list of a peer.
+pub const MAX_ENTRIES: usize = 512;
+
+/// A frame is not what it should be. The peer is at fault; the frame is ignored.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    /// Not JSON, an unknown type, or a field of a wrong type.
+    #[error("malformed message: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A field has a value that it may not have.
+    #[error("field `{field}`: {source}")]
+    Field {
+        /// Name of the field.
+        field: &'static str,
+        /// What was expected.
+        source: IdError,
+    },
+}
+
+/// Reads a frame of an agent.
+///
+/// # Errors
+/// [`WireError::Json`] if the text is not a known frame.
+pub fn decode_agent_frame(text: &str) -> Result<AgentFrame, WireError> {
+    Ok(serde_json::from_str(text)?)
+}
+
+/// Reads a frame of a server.
+///
+/// # Errors
+/// [`WireError::Json`] if the text is not a known frame.
+pub fn decode_server_frame(text: &str) -> Result<ServerFrame, WireError> {
+    Ok(serde_json::from_str(text)?)
+}
+
+/// What an agent's frame says, or `None` for an output line, which bypasses the core.
+/// `identity` is what the agent said of itself when it registered; before that, the default.
+///
+/// # Errors
+/// [`WireError::Field`] naming the first field with an impossible value.
+pub fn agent_message(
+    frame: AgentFrame,
+    identity: &HostIdentity,
+) -> Result<Option<AgentReport>, WireError> {
+    Ok(Some(match frame {
+        AgentFrame::Register(register) => {
+            AgentReport::Registered(Box::new(registration(*register)?))
+        }
+        AgentFrame::Heartbeat(beat) => {
+            AgentReport::Heartbeat(Box::new(heartbeat(*beat, identity)?))
+        }
+        AgentFrame::Output(_) => return Ok(None),
+        AgentFrame::Status(report) => AgentReport::Result(Box::new(result(*report, identity)?)),
+        AgentFrame::CommandRejected(rejected) => AgentReport::Rejected(rejection(rejected)?),
+        AgentFrame::TestProgress(progress) => AgentReport::Progress(test_progress(&progress)),
+        AgentFrame::OperationProgress(progress) => match operation_progress(progress)? {
+            Some(progress) => AgentReport::Progress(progress),
+            None => return Ok(None),
+        },
+        AgentFrame::Accepted(accepted) => AgentReport::Accepted {
+            command: parse("command_id", &accepted.command_id)?,
+            pid: accepted.pid,
+        },
+    }))
+}
+
+fn registration(register: Register) -> Result<Registration, WireError> {
+    let has = |capability: &str| register.capabilities.iter().any(|own| own == capability);
+    let protocol = if has(CAPABILITY_COMMANDS) {
+        AgentProtocol::Commands
+    } else {
+        AgentProtocol::Existing
+    };
+    let identity = HostIdentity {
+        host_type: register.host_type.map(cut),
+        os_version: register.os_version.map(cut),
+        nixpkgs_version: register.nixpkgs_version.map(cut),
+        theme_color: register.theme_color.filter(|color| is_color(color)),
+        location: register.location.map(cut),
+        device_type: register.device_type.map(cut),
+        repo_url: register.repo_url.map(|url| cut(without_userinfo(&url))),
+        repo_dir: register.repo_dir.map(cut),
+        heartbeat_interval: register
+            .heartbeat_interval
+            .map(|s| s.clamp(0.0, 86_400.0) as u32),
+        protocol,
+        capabilities: register
+            .capabilities
+            .into_iter()
+            .take(32)
+            .map(cut)
+            .collect(),
+        instance_id: optional("instance_id", register.instance_id)?,
+        boot_id: optional("boot_id", register.boot_id)?,
+        machine_id_hash: optional("machine_id_hash", register.machine_id_hash)?,
+    };
+    let mut facts = facts(register.facts, register.generation, None, &identity)?;
+    facts.agent_version = set(register.agent_version.filter(|v| !v.is_empty()).map(cut));
+    let running = match register.running {
+        None => None,
+        Some(running) => Some(Running {
+            command: parse("running.command_id", &running.command_id)?,
+            pid: running.pid,
+        }),
+    };
+    let mut results = Vec::new();
+    for report in register.results.into_iter().take(MAX_ENTRIES) {
+        results.push(result(report, &identity)?);
+    }
+    Ok(Registration {
+        host: parse("hostname", &register.hostname)?,
+        identity,
+        facts,
+        last_seq: register.last_seq.map(Sequence),
+        running,
+        results,
+    })
+}
+
+fn heartbeat(beat: Heartbeat, identity: &HostIdentity) -> Result<HeartbeatReport, WireError> {
+    Ok(HeartbeatReport {
+        facts: facts(
+            beat.facts,
+            beat.generation,
+            Some(beat.failed_units),
+            identity,
+        )?,
+        command: optional("command_id", beat.command_id)?,
+        pending_op: beat.pending_command.filter(|op| !op.is_empty()).map(cut),
+        nixpkgs_version: beat.nixpkgs_version.map(cut),
+    })
+}
+
+fn result(report: StatusReport, identity: &HostIdentity) -> Result<CommandResult, WireError> {
+    let exit_code = report
+        .exit_code
+        .map(|code| i32::try_from(code).unwrap_or(-1));
+    let kind = match (report.interrupted, report.status.as_str()) {
+        (true, _) => ResultKind::Interrupted,
+        (false, "stopped") => ResultKind::Stopped,
+        (false, "ok" | "warning") if exit_code.unwrap_or(0) == 0 => ResultKind::Ok,
+        (false, _) => ResultKind::Error,
+    };
+    let units = report
+        .failed_units
+        .map(|units| (list(units.before), list(units.after)));
+    let mut facts = facts(report.facts, report.generation, None, identity)?;
+    if let Some((_, after)) = &units {
+        facts.failed_units = Update::Set(after.clone());
+    }
+    Ok(CommandResult {
+        command: optional("command_id", report.command_id)?,
+        op: Op::named(&report.command),
+        seq: report.seq.map(Sequence),
+        kind,
+        exit_code,
+        message: report.message.map(cut),
+        duration_ms: report.duration_ms,
+        facts,
+        failed_units: units,
+        tests: report.tests.map(test_run).transpose()?,
+    })
+}
+
+fn test_run(report: TestReport) -> Result<TestRun, WireError> {
+    let key = report.key.map(test_key).transpose()?;
+    let key_end = report.key_end.map(test_key).transpose()?;
+    let verdict = match report.verdict.as_str() {
+        "pass" if report.ran > 0 && report.failed.is_empty() => TestVerdict::Pass,
+        "empty" => TestVerdict::Empty,
+        "stopped" => TestVerdict::Stopped,
+        "void" => TestVerdict::Void,
+        _ => TestVerdict::Fail,
+    };
+    Ok(TestRun {
+        key,
+        key_end,
+        verdict,
+        ran: report.ran,
+        failed: list(report.failed),
+        skipped: report.skipped,
+    })
+}
+
+fn test_key(key: TestKeyFacts) -> Result<TestKey, WireError> {
+    Ok(TestKey {
+        commit: parse("tests.key.commit", &key.commit)?,
+        lock: parse("tests.key.lock_hash", &key.lock_hash)?,
+        store_path: parse("tests.key.store_path", &key.store_path)?,
+    })
+}
+
+fn rejection(rejected: CommandRejected) -> Result<Rejection, WireError> {
+    Ok(Rejection {
+        command: optional("command_id", rejected.command_id)?,
+        reason: cut(rejected.reason),
+        code: rejected.code.map(cut),
+        current: rejected
+            .current_command
+            .filter(|op| !op.is_empty())
+            .map(cut),
+    })
+}
+
+fn test_progress(progress: &TestProgress) -> ProgressReport {
+    ProgressReport {
+        command: None,
+        stage: ProgressStage::Tests,
+        current: progress.current,
+        total: progress.total,
+    }
+}
+
+fn operation_progress(message: OperationProgress) -> Result<Option<ProgressReport>, WireError> {
+    let stages = message.progress;
+    let latest = [
+        (ProgressStage::Tests, stages.tests),
+        (ProgressStage::System, stages.system),
+        (ProgressStage::Lock, stages.lock),
+        (ProgressStage::Pull, stages.pull),
+    ];
+    let command = optional("command_id", message.command_id)?;
+    Ok(latest.into_iter().find_map(|(stage, progress)| {
+        let progress = progress?;
+        Some(ProgressReport {
+            command,
+            stage,
+            current: progress.current,
+            total: progress.total,
+        })
+    }))
+}
+
+fn facts(
+    facts: Facts,
+    generation: Option<String>,
+    failed_units: Option<Field<Vec<String>>>,
+    identity: &HostIdentity,
+) -> Result<ObservationUpdate, WireError> {
+    let binary = AgentBinary {
+        source_commit: facts.source_commit.map(cut),
+        store_path: facts.store_path.map(cut),
+        binary_hash: facts.binary_hash.map(cut),
+        expected_path: facts.expected_store_path.map(cut),
+    };
+    Ok(ObservationUpdate {
+        agent_version: Update::Unchanged,
+        repo: repo(facts.repo, facts.lock_hash, generation, identity)?,
+        deployed: facts.deployed.update(deployed)?,
+        system: facts.system.update(system)?,
+        binary: if binary == AgentBinary::default() {
+            Update::Unchanged
+        } else {
+            Update::Set(binary)
+        },
+        failed_units: match failed_units {
+            None => Update::Unchanged,
+            Some(units) => units.update(|units| Ok::<_, WireError>(list(units)))?,
+        },
+        repo_error: facts
+            .repo_error
+            .update(|text| Ok::<_, WireError>(cut(text)))?,
+        generations: facts.generations.update(generations)?,
+    })
+}
+
+/// The checkout as one unit. An existing agent sends a seven-digit `generation`, and an empty one
+/// where it could not read it.
+fn repo(
+    repo: Field<RepoFacts>,
+    lock: Field<String>,
+    generation: Option<String>,
+    identity: &HostIdentity,
+) -> Result<Update<Repo>, WireError> {
+    let reports_missing = identity
+        .capabilities
+        .iter()
+        .any(|own| own == CAPABILITY_LOCK);
+    let lock = match lock {
+        Field::Null if reports_missing => LockReport::Missing,
+        Field::Value(text) if !text.is_empty() => LockReport::Hash(parse("lock_hash", &text)?),
+        Field::Absent | Field::Null | Field::Value(_) => LockReport::NotReported,
+    };
+    match repo {
+        Field::Null => Ok(Update::Gone),
+        Field::Value(repo) => Ok(Update::Set(Repo {
+            commit: parse("repo.commit", &repo.commit)?,
+            lock,
+            dirty: repo.dirty,
+        })),
+        Field::Absent if identity.protocol == AgentProtocol::Commands => Ok(Update::Unchanged),
+        Field::Absent => Ok(match generation.as_deref().map(str::parse) {
+            Some(Ok(commit)) => Update::Set(Repo {
+                commit,
+                lock,
+                dirty: false,
+            }),
+            Some(Err(_)) | None => Update::Unchanged,
+        }),
+    }
+}
+
+fn deployed(facts: DeployedFacts) -> Result<Deployed, WireError> {
+    Ok(Deployed {
+        commit: optional("deployed.commit", facts.commit)?,
+        lock: optional("deployed.lock_hash", facts.lock_hash)?,
+        store_path: optional("deployed.store_path", facts.store_path)?,
+        clean: facts.clean,
+        command: optional("deployed.command_id", facts.command_id)?,
+        inferred: false,
+    })
+}
+
+fn system(facts: SystemFacts) -> Result<RunningSystem, WireError> {
+    let path: Option<StorePath> = optional("system.path", facts.path)?;
+    Ok(RunningSystem {
+        path,
+        // A dirty build claims something like `<commit>-dirty`: no revision that could be compared.
+        configuration_revision: facts
+            .configuration_revision
+            .and_then(|text| text.parse().ok()),
+        profile_number: facts.generation_number,
+        booted_path: optional("system.booted_path", facts.booted_path)?,
+        reboot_required: facts.reboot_required,
+    })
+}
+
+fn generations(list: Vec<GenerationFacts>) -> Result<Vec<Generation>, WireError> {
+    list.into_iter().take(MAX_ENTRIES).map(generation).collect()
+}
+
+fn generation(facts: GenerationFacts) -> Result<Generation, WireError> {
+    Ok(Generation {
+        number: facts.number,
+        path: optional("generations.path", facts.path)?,
+        commit: facts.commit.and_then(|text| text.parse().ok()),
+        created: facts
+            .created_at
+            .and_then(|text| Timestamp::parse_rfc3339(&text).ok()),
+        current: facts.current,
+    })
+}
+
+fn parse<T: FromStr<Err = IdError>>(field: &'static str, text: &str) -> Result<T, WireError> {
+    text.parse()
+        .map_err(|source| WireError::Field { field, source })
+}
+
+/// A missing or empty text is `None`.
+fn optional<T: FromStr<Err = IdError>>(
+    field: &'static str,
+    text: Option<String>,
+) -> Result<Option<T>, WireError> {
+    text.filter(|text| !text.is_empty())
+        .map(|text| parse(field, &text))
+        .transpose()
+}
+
+fn set<T>(value: Option<T>) -> Update<T> {
+    value.map_or(Update::Unchanged, Update::Set)
+}
+
+/// One line without control characters, at most [`MAX_TEXT`] characters.
+fn cut(text: impl AsRef<str>) -> String {
+    text.as_ref()
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(MAX_TEXT)
+        .collect()
+}
+
+fn list(texts: Vec<String>) -> Vec<String> {
+    let mut texts: Vec<String> = texts.into_iter().take(MAX_ENTRIES).map(cut).collect();
+    texts.sort();
+    texts.dedup();
+    texts
+}
+
+fn is_color(text: &str) -> bool {
+    text.strip_prefix('#').is_some_and(|digits| {
+        matches!(digits.len(), 3 | 6) && digits.bytes().all(|b| b.is_ascii_hexdigit())
+    })
+}
+
+/// `https://user:secret@host/path` without the part that may be secret.
+fn without_userinfo(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, identity: &HostIdentity) -> AgentReport {
+        agent_message(decode_agent_frame(text).unwrap(), identity)
+            .unwrap()
+            .unwrap()
+    }
+
+    fn ours() -> HostIdentity {
+        HostIdentity {
+            protocol: AgentProtocol::Commands,
+            capabilities: vec![CAPABILITY_COMMANDS.into(), CAPABILITY_LOCK.into()],
+            ..HostIdentity::default()
+        }
+    }
+
+    #[test]
+    fn an_existing_agent_registers_with_seven_digits_and_no_ids() {
+        let text = r##"{"type":"register","payload":{"hostname":"web-1","host_type":"nixos","agent_version":"3.1.0",
+            "generation":"abc1234","heartbeat_interval":5,"theme_color":"#ff0000","unknown":[1]}}"##;
+        let AgentReport::Registered(registration) = read(text, &HostIdentity::default()) else {
+            panic!()
+        };
+        assert_eq!(registration.identity.protocol, AgentProtocol::Existing);
+        let Update::Set(repo) = registration.facts.repo else {
+            panic!()
+        };
+        assert_eq!(
+            (repo.commit.to_string().as_str(), repo.lock),
+            ("abc1234", LockReport::NotReported)
+        );
+    }
+
+    #[test]
+    fn a_null_lock_means_missing_only_from_agents_that_say_so() {
+        let commit = "a".repeat(40);
+        let text = format!(
+            r#"{{"type":"heartbeat","payload":{{"repo":{{"commit":"{commit}"}},"lock_hash":null}}}}"#
+        );
+        for (identity, expected) in [
+            (ours(), LockReport::Missing),
+            (HostIdentity::default(), LockReport::NotReported),
+        ] {
+            let AgentReport::Heartbeat(beat) = read(&text, &identity) else {
+                panic!()
+            };
+            let Update::Set(repo) = beat.facts.repo else {
+                panic!()
+            };
+            assert_eq!(repo.lock, expected);
+        }
+    }
+
+    #[test]
+    fn absent_is_unchanged_and_null_is_gone() {
+        let AgentReport::Heartbeat(beat) = read(
+            r#"{"type":"heartbeat","payload":{"deployed":null}}"#,
+            &ours(),
+        ) else {
+            panic!()
+        };
+        assert_eq!(beat.facts.deployed, Update::Gone);
+        assert_eq!(beat.facts.system, Update::Unchanged);
+        assert_eq!(beat.facts.repo, Update::Unchanged);
+    }
+
+    #[test]
+    fn a_stop_of_an_existing_agent_gives_two_results() {
+        for (text, kind) in [
+            (
+                r#"{"type":"status","payload":{"status":"stopped","command":"switch","exit_code":130}}"#,
+                ResultKind::Stopped,
+            ),
+            (
+                r#"{"type":"status","payload":{"status":"error","command":"switch","exit_code":-1}}"#,
+                ResultKind::Error,
+            ),
+        ] {
+            let AgentReport::Result(result) = read(text, &HostIdentity::default()) else {
+                panic!()
+            };
+            assert_eq!(
+                (result.kind, result.op, result.command),
+                (kind, Some(Op::Switch), None)
+            );
+        }
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        let text = r#"{"type":"register","payload":{"hostname":"../etc"}}"#;
+        let error = agent_message(decode_agent_frame(text).unwrap(), &ours()).unwrap_err();
+        assert!(error.to_string().contains("hostname"), "{error}");
+        assert!(decode_agent_frame(r#"{"type":"no-such","payload":{}}"#).is_err());
+    }
+
+    #[test]
+    fn credentials_in_a_repo_url_are_not_kept() {
+        assert_eq!(
+            without_userinfo("https://u:p@example.org/r.git"),
+            "https://example.org/r.git"
+        );
+        assert_eq!(
+            without_userinfo("git@example.org:r.git"),
+            "git@example.org:r.git"
+        );
+    }
+}
