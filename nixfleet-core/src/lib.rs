@@ -5,6 +5,7 @@
 pub mod compartment;
 pub mod desired;
 pub mod host;
+pub mod history;
 pub mod ids;
 pub mod lifecycle;
 pub mod lock;
@@ -14,8 +15,13 @@ pub mod time;
 pub mod wire;
 
 pub use compartment::{Compartment, Status};
+pub use history::{CommitHistory, CommitRelation, OffBranch, PrefixMatch};
 pub use ids::*;
 pub use lifecycle::Phase;
-pub use lock::{LockHasher, lock_hash};
+pub use lock::{
+    Attribute, FlakeLock, InputKind, InputSummary, LockHasher, LockHistory, LockNode,
+    LockParseError, LockSummary, LockVersion, LockedInput, Pin, ShortPin, Source, SummaryChange,
+    diff_summaries, lock_hash,
+};
 pub use op::{OPS, Op};
 pub use time::{Timestamp, TimestampError};
