@@ -2,3 +2,5 @@
 
 pub mod auth;
 pub mod clock;
+pub mod net;
+pub mod reject;

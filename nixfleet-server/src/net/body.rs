@@ -1,0 +1,79 @@
+//! Reading request bodies: bounded, with our own answers to what is wrong with them.
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
+use serde::de::DeserializeOwned;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+
+use crate::reject::{Problem, bad_request, standard};
+
+/// The whole body; larger ones than the server takes are answered with 413.
+#[must_use]
+pub fn bytes() -> BoxedFilter<(Bytes,)> {
+    warp::body::stream()
+        .and_then(|stream| async move { collect(stream).await.map_err(warp::reject::custom) })
+        .boxed()
+}
+
+/// A JSON body. It must be declared as `application/json`: a page of another site can send a form
+/// or plain text without asking, JSON it cannot.
+#[must_use]
+pub fn json<T: DeserializeOwned + Send + 'static>() -> BoxedFilter<(T,)> {
+    warp::header::headers_cloned()
+        .and(bytes())
+        .and_then(|headers: HeaderMap, body: Bytes| async move {
+            parse_json(&headers, &body).map_err(warp::reject::custom)
+        })
+        .boxed()
+}
+
+/// The media type of a body without its parameters, in lower case.
+#[must_use]
+pub fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    Some(
+        value
+            .split(';')
+            .next()
+            .unwrap_or(value)
+            .trim()
+            .to_ascii_lowercase(),
+    )
+}
+
+fn parse_json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Problem> {
+    if media_type(headers).as_deref() != Some("application/json") {
+        return Err(standard(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+            .detail("send the body with Content-Type: application/json"));
+    }
+    serde_json::from_slice(body).map_err(|error| bad_request(format!("the JSON body: {error}")))
+}
+
+async fn collect<B: Buf>(
+    stream: impl Stream<Item = Result<B, warp::Error>>,
+) -> Result<Bytes, Problem> {
+    let mut stream = std::pin::pin!(stream);
+    let mut body = BytesMut::new();
+    while let Some(part) = stream.next().await {
+        body.extend_from_slice(&part_bytes(part.map_err(|error| unreadable(&error))?));
+    }
+    Ok(body.freeze())
+}
+
+fn part_bytes<B: Buf>(mut part: B) -> Bytes {
+    part.copy_to_bytes(part.remaining())
+}
+
+fn unreadable(error: &warp::Error) -> Problem {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = cause {
+        if current.is::<http_body_util::LengthLimitError>() {
+            return standard(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        cause = current.source();
+    }
+    bad_request("the body could not be read to its end")
+}
