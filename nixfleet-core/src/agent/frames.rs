@@ -1,0 +1,284 @@
+//! Frames from what the agent knows.
+
+use super::jobs::RunningJob;
+use super::{AgentConfig, AgentObservation, CommandRecord, JobExit, JobReport, Journal};
+use crate::host::{AgentBinary, Deployed, LockReport, TestKey};
+use crate::ids::CommandId;
+use crate::op::Op;
+use crate::time::Timestamp;
+use crate::wire::Field;
+use crate::wire::agent::{
+    CAPABILITY_COMMANDS, CAPABILITY_DEPLOYED, CAPABILITY_LOCK, DeployedFacts, Facts, FailedUnits,
+    GenerationFacts, Heartbeat, PROTOCOL_VERSION, Register, RepoFacts, RunningCommand,
+    StatusReport, SystemFacts, TestKeyFacts, TestReport,
+};
+
+/// Exit code that says "stopped", as existing agents use it.
+const EXIT_STOPPED: i64 = 130;
+
+pub(super) fn register(
+    config: &AgentConfig,
+    observation: &AgentObservation,
+    journal: &Journal,
+    running: Option<&RunningJob>,
+) -> Register {
+    Register {
+        hostname: config.host.to_string(),
+        host_type: Some(config.host_type.clone()),
+        agent_version: Some(config.version.clone()),
+        os_version: config.os_version.clone(),
+        nixpkgs_version: observation.nixpkgs_version.clone(),
+        generation: short_commit(observation),
+        theme_color: config.theme_color.clone(),
+        heartbeat_interval: Some(config.interval.as_secs_f64()),
+        location: config.location.clone(),
+        device_type: config.device_type.clone(),
+        repo_url: config.repo_url.clone(),
+        repo_dir: config.repo_dir.clone(),
+        protocol: Some(PROTOCOL_VERSION),
+        capabilities: [CAPABILITY_COMMANDS, CAPABILITY_LOCK, CAPABILITY_DEPLOYED]
+            .map(str::to_owned)
+            .to_vec(),
+        instance_id: Some(config.instance_id.to_string()),
+        boot_id: config.boot_id.as_ref().map(ToString::to_string),
+        machine_id_hash: config.machine_id_hash.as_ref().map(ToString::to_string),
+        last_seq: Some(journal.high_water.0),
+        running: running.map(|job| RunningCommand {
+            command_id: job.command.to_string(),
+            op: job.op.name().to_owned(),
+            pid: job.pid,
+            started_at: Some(job.started_at.to_rfc3339()),
+        }),
+        results: journal
+            .unconfirmed()
+            .into_iter()
+            .map(|(_, result)| result.clone())
+            .collect(),
+        flake_updates: None,
+        facts: facts(observation, journal.deployed.as_ref()),
+    }
+}
+
+pub(super) fn heartbeat(
+    observation: &AgentObservation,
+    journal: &Journal,
+    running: Option<&RunningJob>,
+) -> Heartbeat {
+    Heartbeat {
+        generation: short_commit(observation),
+        nixpkgs_version: observation.nixpkgs_version.clone(),
+        pending_command: running.map(|job| job.op.name().to_owned()),
+        command_pid: running.and_then(|job| job.pid),
+        metrics: observation.metrics,
+        update_status: None,
+        failed_units: observation
+            .failed_units
+            .clone()
+            .map_or(Field::Absent, Field::Value),
+        command_id: running.map(|job| job.command.to_string()),
+        seq: running.map(|job| job.seq.0),
+        facts: facts(observation, journal.deployed.as_ref()),
+    }
+}
+
+pub(super) fn result(
+    job: &RunningJob,
+    report: &JobReport,
+    stopped: bool,
+    deployed: Option<&Deployed>,
+) -> StatusReport {
+    let (status, exit_code) = match (&report.exit, stopped) {
+        (_, true) => ("stopped", Some(EXIT_STOPPED)),
+        (JobExit::Code(0), false) => ("ok", Some(0)),
+        (JobExit::Code(code), false) => ("error", Some(i64::from(*code))),
+        (JobExit::Signal(signal), false) => ("error", Some(128 + i64::from(*signal))),
+        (JobExit::NotStarted(_), false) => ("error", Some(-1)),
+        (JobExit::Interrupted, false) => ("error", None),
+    };
+    let message = match &report.exit {
+        JobExit::NotStarted(why) => Some(why.clone()),
+        JobExit::Interrupted => Some("the command was interrupted and left no result".to_owned()),
+        JobExit::Code(_) | JobExit::Signal(_) => report.message.clone(),
+    };
+    let units = |seen: &AgentObservation| seen.failed_units.clone();
+    StatusReport {
+        status: status.to_owned(),
+        command: job.op.name().to_owned(),
+        exit_code,
+        message,
+        generation: short_commit(&report.after),
+        command_id: Some(job.command.to_string()),
+        seq: Some(job.seq.0),
+        duration_ms: u64::try_from(report.duration.as_millis()).ok(),
+        failed_units: report
+            .before
+            .as_ref()
+            .and_then(units)
+            .zip(units(&report.after))
+            .map(|(before, after)| FailedUnits { before, after }),
+        tests: (job.op == Op::Test).then(|| test_report(report, stopped, deployed)),
+        interrupted: matches!(report.exit, JobExit::Interrupted),
+        facts: facts(&report.after, deployed),
+    }
+}
+
+/// The result of a restart or reboot, known only to the process that came after it.
+pub(super) fn restart_result(
+    command: CommandId,
+    record: &CommandRecord,
+    done: bool,
+    now: Timestamp,
+) -> StatusReport {
+    StatusReport {
+        status: if done { "ok" } else { "error" }.to_owned(),
+        command: record.op.name().to_owned(),
+        exit_code: done.then_some(0),
+        message: (!done).then(|| "the host did not boot again".to_owned()),
+        command_id: Some(command.to_string()),
+        seq: Some(record.seq.0),
+        duration_ms: u64::try_from(now.since(record.started_at).as_millis()).ok(),
+        interrupted: !done,
+        ..StatusReport::default()
+    }
+}
+
+fn test_report(report: &JobReport, stopped: bool, deployed: Option<&Deployed>) -> TestReport {
+    let key = report
+        .before
+        .as_ref()
+        .and_then(|before| test_key(before, deployed));
+    let key_end = test_key(&report.after, deployed);
+    let failed: Vec<String> = report
+        .tests
+        .iter()
+        .filter(|test| test.passed == Some(false))
+        .map(|test| test.name.clone())
+        .collect();
+    let count = |wanted: bool| {
+        report
+            .tests
+            .iter()
+            .filter(|test| test.passed.is_some() == wanted)
+            .count()
+    };
+    let ran = u32::try_from(count(true)).unwrap_or(u32::MAX);
+    let ended = matches!(report.exit, JobExit::Code(_));
+    let verdict = match (
+        stopped || !ended,
+        key == key_end,
+        failed.is_empty(),
+        ran,
+        &report.exit,
+    ) {
+        (true, ..) => "stopped",
+        (false, false, ..) => "void",
+        (false, true, false, ..) => "fail",
+        (false, true, true, 0, _) => "empty",
+        (false, true, true, _, JobExit::Code(0)) => "pass",
+        (false, true, true, ..) => "fail",
+    };
+    TestReport {
+        key: key.map(wire_key),
+        key_end: key_end.map(wire_key),
+        verdict: verdict.to_owned(),
+        ran,
+        failed,
+        skipped: u32::try_from(count(false)).unwrap_or(u32::MAX),
+    }
+}
+
+/// What is under test: the deployed inputs and the running path or, where the host keeps no
+/// deployment record, the commit that the running system claims with the lock checked out at it.
+fn test_key(seen: &AgentObservation, deployed: Option<&Deployed>) -> Option<TestKey> {
+    let store_path = seen.system.path.clone()?;
+    match deployed {
+        Some(deployed) => Some(TestKey {
+            commit: deployed.commit?,
+            lock: deployed.lock?,
+            store_path,
+        }),
+        None => {
+            let commit = seen.system.configuration_revision?;
+            let repo = seen
+                .repo
+                .filter(|repo| repo.commit == commit && !repo.dirty)?;
+            Some(TestKey {
+                commit,
+                lock: repo.lock.hash()?,
+                store_path,
+            })
+        }
+    }
+}
+
+fn wire_key(key: TestKey) -> TestKeyFacts {
+    TestKeyFacts {
+        commit: key.commit.to_string(),
+        lock_hash: key.lock.to_string(),
+        store_path: key.store_path.to_string(),
+    }
+}
+
+fn facts(seen: &AgentObservation, deployed: Option<&Deployed>) -> Facts {
+    let AgentBinary {
+        source_commit,
+        store_path,
+        binary_hash,
+        expected_path,
+    } = seen.binary.clone();
+    Facts {
+        source_commit,
+        store_path,
+        binary_hash,
+        expected_store_path: expected_path,
+        lock_hash: match seen.repo.map(|repo| repo.lock) {
+            Some(LockReport::Hash(hash)) => Field::Value(hash.to_string()),
+            Some(LockReport::Missing) => Field::Null,
+            Some(LockReport::NotReported) | None => Field::Absent,
+        },
+        repo: seen
+            .repo
+            .map(|repo| RepoFacts {
+                commit: repo.commit.to_string(),
+                dirty: repo.dirty,
+            })
+            .into(),
+        deployed: deployed.map(wire_deployed).into(),
+        system: Field::Value(SystemFacts {
+            path: seen.system.path.as_ref().map(ToString::to_string),
+            configuration_revision: seen
+                .system
+                .configuration_revision
+                .map(|commit| commit.to_string()),
+            generation_number: seen.system.profile_number,
+            booted_path: seen.system.booted_path.as_ref().map(ToString::to_string),
+            reboot_required: seen.system.reboot_required,
+        }),
+        generations: Field::Value(seen.generations.iter().map(wire_generation).collect()),
+        repo_error: seen.repo_error.clone().into(),
+    }
+}
+
+fn wire_deployed(deployed: &Deployed) -> DeployedFacts {
+    DeployedFacts {
+        commit: deployed.commit.map(|commit| commit.to_string()),
+        lock_hash: deployed.lock.map(|lock| lock.to_string()),
+        store_path: deployed.store_path.as_ref().map(ToString::to_string),
+        clean: deployed.clean,
+        command_id: deployed.command.map(|id| id.to_string()),
+    }
+}
+
+fn wire_generation(generation: &crate::host::Generation) -> GenerationFacts {
+    GenerationFacts {
+        number: generation.number,
+        path: generation.path.as_ref().map(ToString::to_string),
+        commit: generation.commit.map(|commit| commit.to_string()),
+        created_at: generation.created.map(Timestamp::to_rfc3339),
+        current: generation.current,
+    }
+}
+
+fn short_commit(seen: &AgentObservation) -> Option<String> {
+    seen.repo.map(|repo| repo.commit.short())
+}

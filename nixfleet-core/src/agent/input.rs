@@ -1,0 +1,190 @@
+//! What reaches the agent's core and what it wants done.
+
+use std::time::Duration;
+
+use crate::agent::JournalEntry;
+use crate::host::{AgentBinary, Generation, Repo, RunningSystem};
+use crate::ids::{CommandId, HostId, Token};
+use crate::op::Op;
+use crate::report::ProgressStage;
+use crate::wire::agent::{AgentFrame, Args, Metrics, ServerFrame, TargetFrame};
+
+/// What an agent is told once, at start.
+#[derive(Clone, Debug)]
+pub struct AgentConfig {
+    /// The name of this host.
+    pub host: HostId,
+    /// Version of this agent.
+    pub version: String,
+    /// `nixos`, `macos` or `linux`.
+    pub host_type: String,
+    /// Version of the operating system.
+    pub os_version: Option<String>,
+    /// Where the host stands.
+    pub location: Option<String>,
+    /// What the host is.
+    pub device_type: Option<String>,
+    /// Colour on the page.
+    pub theme_color: Option<String>,
+    /// URL of the config repository, without credentials.
+    pub repo_url: Option<String>,
+    /// Directory of the config checkout.
+    pub repo_dir: Option<String>,
+    /// Time between heartbeats.
+    pub interval: Duration,
+    /// New for every process.
+    pub instance_id: Token,
+    /// New for every boot, where the host knows it.
+    pub boot_id: Option<Token>,
+    /// Hash of the machine id, where the host knows it.
+    pub machine_id_hash: Option<Token>,
+    /// Seed of the reconnect jitter.
+    pub seed: u64,
+}
+
+/// Something that happened on the host or on the line.
+#[derive(Clone, Debug)]
+pub enum AgentInput {
+    /// The connection is up; with what the host looks like now.
+    Connected(AgentObservation),
+    /// The connection is down, or could not be made.
+    Disconnected,
+    /// A frame of the server. `fresh_id` is a new unique id, used only for a command of an
+    /// existing dashboard, which has none.
+    Frame {
+        /// The frame.
+        frame: ServerFrame,
+        /// A new unique id.
+        fresh_id: CommandId,
+    },
+    /// The answer to [`AgentEffect::Observe`].
+    Observed(AgentObservation),
+    /// A command's process runs.
+    JobStarted {
+        /// The command.
+        command: CommandId,
+        /// Its process id.
+        pid: i64,
+    },
+    /// A command's process ended, or could not be started, or cannot be found again.
+    JobFinished {
+        /// The command.
+        command: CommandId,
+        /// How.
+        report: Box<JobReport>,
+    },
+    /// A command got on.
+    Progress {
+        /// The command.
+        command: CommandId,
+        /// The stage it is in.
+        stage: ProgressStage,
+        /// Steps done.
+        current: u32,
+        /// Steps in all; 0 if not known.
+        total: u32,
+    },
+}
+
+/// What the host looks like, as the adapter saw it; no judgement.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AgentObservation {
+    /// The config checkout; `None` if there is none or it cannot be read.
+    pub repo: Option<Repo>,
+    /// Why it cannot be read.
+    pub repo_error: Option<String>,
+    /// The running system.
+    pub system: RunningSystem,
+    /// Failed units, where the host can tell.
+    pub failed_units: Option<Vec<String>>,
+    /// Generations that can be rolled back to.
+    pub generations: Vec<Generation>,
+    /// The agent's own binary.
+    pub binary: AgentBinary,
+    /// Version of nixpkgs.
+    pub nixpkgs_version: Option<String>,
+    /// Load of the host.
+    pub metrics: Option<Metrics>,
+}
+
+/// How a command's process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobExit {
+    /// With this exit code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+    /// It could not be started; with the reason and what to do.
+    NotStarted(String),
+    /// It cannot be found again after a crash and left no result.
+    Interrupted,
+}
+
+/// The result of one test script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestOutcome {
+    /// Its name.
+    pub name: String,
+    /// `Some(true)` passed, `Some(false)` failed, `None` skipped.
+    pub passed: Option<bool>,
+}
+
+/// How a command ended, with what was seen before and after.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobReport {
+    /// How its process ended.
+    pub exit: JobExit,
+    /// The last line of its error output, for people.
+    pub message: Option<String>,
+    /// Whether its process group is empty.
+    pub group_empty: bool,
+    /// How long it ran.
+    pub duration: Duration,
+    /// What the host looked like when the build or the tests started; `None` if unknown.
+    pub before: Option<AgentObservation>,
+    /// What it looks like now.
+    pub after: AgentObservation,
+    /// One entry for each test script.
+    pub tests: Vec<TestOutcome>,
+}
+
+/// What the adapter must do, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AgentEffect {
+    /// Make this durable before anything that follows.
+    Journal(JournalEntry),
+    /// Start a command's process; answer with `JobStarted` and `JobFinished`.
+    Spawn {
+        /// The command.
+        command: CommandId,
+        /// What to run.
+        op: Op,
+        /// Its arguments.
+        args: Args,
+        /// The pinned target.
+        target: Option<TargetFrame>,
+    },
+    /// Find the process of a command started by an earlier agent process; answer with `JobFinished`.
+    Attach {
+        /// The command.
+        command: CommandId,
+        /// What it runs.
+        op: Op,
+    },
+    /// SIGTERM to the command's process group.
+    Terminate(CommandId),
+    /// SIGKILL to the command's process group.
+    Kill(CommandId),
+    /// Send a frame.
+    Send(Box<AgentFrame>),
+    /// Look at the host; answer with `Observed`.
+    Observe,
+    /// Connect; answer with `Connected` or `Disconnected`.
+    Connect,
+    /// Close the connection; `Disconnected` follows.
+    Close,
+    /// Replace this process by a new one, after everything before is done.
+    RestartSelf,
+    /// Reboot the host, after everything before is done.
+    Reboot,
+}

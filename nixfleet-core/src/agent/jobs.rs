@@ -1,0 +1,411 @@
+//! Commands on the host: start at most once, stop, report (spec 02 rules 2, 3 and 9).
+
+use std::time::Duration;
+
+use super::link::{RESEND_EVERY, send};
+use super::{AgentCore, AgentEffect, CommandRecord, JobExit, JobReport, JournalEntry, frames};
+use crate::host::Deployed;
+use crate::ids::{CommandId, Sequence};
+use crate::op::Op;
+use crate::report::ProgressStage;
+use crate::time::Timestamp;
+use crate::wire::agent::{
+    Accepted, AgentFrame, CommandFrame, CommandRejected, OperationProgress, Stage, StageProgress,
+};
+
+/// Time between SIGTERM and SIGKILL.
+pub const KILL_AFTER: Duration = Duration::from_secs(3);
+
+/// `nixos-rebuild` exits with this code when the new system is active but units failed.
+pub const EXIT_DEGRADED: i32 = 4;
+
+/// The command whose process group is alive, or is being looked for.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct RunningJob {
+    pub(super) command: CommandId,
+    pub(super) op: Op,
+    pub(super) seq: Sequence,
+    pub(super) pid: Option<i64>,
+    pub(super) started_at: Timestamp,
+    stopping: Option<Stopping>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopping {
+    Terminating { kill_at: Timestamp },
+    Killing,
+}
+
+impl RunningJob {
+    pub(super) fn kill_at(&self) -> Option<Timestamp> {
+        match self.stopping? {
+            Stopping::Terminating { kill_at } => Some(kill_at),
+            Stopping::Killing => None,
+        }
+    }
+}
+
+impl AgentCore {
+    /// A new process proves a restart; a new boot proves a reboot.
+    pub(super) fn settle_restarts(&mut self, now: Timestamp) -> Vec<AgentEffect> {
+        let open: Vec<_> = self
+            .journal
+            .unfinished()
+            .into_iter()
+            .map(|(id, r)| (id, r.clone()))
+            .collect();
+        let mut effects = Vec::new();
+        for (command, record) in open {
+            let new_boot =
+                self.config().boot_id.is_some() && record.boot_id != self.config().boot_id;
+            let done = record.op == Op::Restart || (record.op == Op::Reboot && new_boot);
+            if !done && record.op != Op::Reboot {
+                continue;
+            }
+            let result = frames::restart_result(command, &record, done, now);
+            effects.push(self.journal_entry(JournalEntry::Finished {
+                command,
+                result: Box::new(result),
+                deployed: None,
+            }));
+        }
+        effects
+    }
+
+    pub(super) fn attach_unfinished(&mut self) -> Vec<AgentEffect> {
+        let open: Vec<_> = self
+            .journal
+            .unfinished()
+            .into_iter()
+            .map(|(id, r)| (id, r.clone()))
+            .collect();
+        let mut effects = Vec::new();
+        for (command, record) in open {
+            self.running = Some(RunningJob {
+                command,
+                op: record.op,
+                seq: record.seq,
+                pid: None,
+                started_at: record.started_at,
+                stopping: None,
+            });
+            effects.push(AgentEffect::Attach {
+                command,
+                op: record.op,
+            });
+        }
+        effects
+    }
+
+    pub(super) fn start_command(
+        &mut self,
+        frame: CommandFrame,
+        fresh_id: CommandId,
+        now: Timestamp,
+    ) -> Vec<AgentEffect> {
+        let id = match frame.command_id.as_deref().map(str::parse) {
+            None => fresh_id,
+            Some(Ok(id)) => id,
+            Some(Err(_)) => {
+                return vec![refuse(
+                    &frame,
+                    "malformed",
+                    "the command id is not a UUID",
+                    None,
+                )];
+            }
+        };
+        if let Some(record) = self.journal.commands.get(&id) {
+            return self.answer_again(id, record.clone());
+        }
+        let seq = frame
+            .seq
+            .map_or_else(|| self.journal.high_water.next(), Sequence);
+        if seq <= self.journal.high_water {
+            return vec![refuse(
+                &frame,
+                "stale",
+                "a later command was already seen",
+                None,
+            )];
+        }
+        let refusal = self.refusal(&frame, now);
+        let op = match refusal {
+            Ok(op) => op,
+            Err((code, reason)) => {
+                let current = self.running.as_ref().map(|job| (job.op, job.pid));
+                return vec![
+                    self.journal_entry(JournalEntry::Refused { seq }),
+                    refuse(&frame, code, reason, current),
+                ];
+            }
+        };
+        self.start_job(id, op, seq, frame, now)
+    }
+
+    fn refusal(
+        &self,
+        frame: &CommandFrame,
+        now: Timestamp,
+    ) -> Result<Op, (&'static str, &'static str)> {
+        let Some(op) = Op::named(&frame.command) else {
+            return Err(("unknown-op", "this agent does not know that operation"));
+        };
+        if let (Some(not_after), Some(server_now)) = (frame.not_after, self.server_time(now))
+            && server_now.as_millis() > not_after
+        {
+            return Err(("lease", "the lease of the command ended before it arrived"));
+        }
+        match (op, &self.running) {
+            (Op::Restart, _) | (_, None) => Ok(op),
+            (_, Some(_)) => Err(("busy", "another command is running")),
+        }
+    }
+
+    fn start_job(
+        &mut self,
+        id: CommandId,
+        op: Op,
+        seq: Sequence,
+        frame: CommandFrame,
+        now: Timestamp,
+    ) -> Vec<AgentEffect> {
+        let record = CommandRecord {
+            op,
+            seq,
+            started_at: now,
+            boot_id: self.config().boot_id.clone(),
+            result: None,
+            confirmed: false,
+        };
+        let mut effects = vec![
+            self.journal_entry(JournalEntry::Intent {
+                command: id,
+                record,
+            }),
+            accepted(id, None),
+        ];
+        if op == Op::Restart {
+            effects.push(AgentEffect::RestartSelf);
+            return effects;
+        }
+        self.running = Some(RunningJob {
+            command: id,
+            op,
+            seq,
+            pid: None,
+            started_at: now,
+            stopping: None,
+        });
+        if op == Op::Reboot {
+            effects.push(AgentEffect::Reboot);
+            return effects;
+        }
+        let args = frame.args.unwrap_or_default();
+        effects.push(AgentEffect::Spawn {
+            command: id,
+            op,
+            args,
+            target: frame.target,
+        });
+        effects
+    }
+
+    /// A redelivered id is answered with its recorded state and never run again.
+    fn answer_again(&self, id: CommandId, record: CommandRecord) -> Vec<AgentEffect> {
+        match record.result {
+            Some(result) => vec![send(AgentFrame::Status(result))],
+            None => vec![accepted(id, self.running.as_ref().and_then(|job| job.pid))],
+        }
+    }
+
+    pub(super) fn stop(
+        &mut self,
+        named: Option<CommandId>,
+        hard: bool,
+        now: Timestamp,
+    ) -> Vec<AgentEffect> {
+        let Some(job) = self
+            .running
+            .as_mut()
+            .filter(|job| named.is_none_or(|id| id == job.command))
+        else {
+            return named.map_or_else(Vec::new, |id| self.answer_stop_of_another(id));
+        };
+        let command = job.command;
+        if hard {
+            job.stopping = Some(Stopping::Killing);
+            return vec![AgentEffect::Kill(command)];
+        }
+        if job.stopping.is_some() {
+            return Vec::new();
+        }
+        job.stopping = Some(Stopping::Terminating {
+            kill_at: now + KILL_AFTER,
+        });
+        vec![AgentEffect::Terminate(command)]
+    }
+
+    fn answer_stop_of_another(&self, id: CommandId) -> Vec<AgentEffect> {
+        if let Some(record) = self.journal.commands.get(&id) {
+            return self.answer_again(id, record.clone());
+        }
+        let frame = CommandFrame {
+            command_id: Some(id.to_string()),
+            ..CommandFrame::default()
+        };
+        vec![refuse(
+            &frame,
+            "not-running",
+            "this agent does not run that command",
+            None,
+        )]
+    }
+
+    pub(super) fn escalate_kill(&mut self, now: Timestamp) -> Vec<AgentEffect> {
+        let Some(job) = self.running.as_mut() else {
+            return Vec::new();
+        };
+        if job.kill_at().is_none_or(|due| due > now) {
+            return Vec::new();
+        }
+        job.stopping = Some(Stopping::Killing);
+        vec![AgentEffect::Kill(job.command)]
+    }
+
+    pub(super) fn job_started(&mut self, command: CommandId, pid: i64) -> Vec<AgentEffect> {
+        match self.running.as_mut().filter(|job| job.command == command) {
+            None => Vec::new(),
+            Some(job) => {
+                job.pid = Some(pid);
+                if self.is_registered() {
+                    vec![accepted(command, Some(pid))]
+                } else {
+                    Vec::new()
+                }
+            }
+        }
+    }
+
+    pub(super) fn job_finished(
+        &mut self,
+        command: CommandId,
+        report: JobReport,
+        now: Timestamp,
+    ) -> Vec<AgentEffect> {
+        let Some(job) = self.running.take_if(|job| job.command == command) else {
+            return Vec::new();
+        };
+        let stopped = job.stopping.is_some()
+            && report.group_empty
+            && !matches!(report.exit, JobExit::Code(0));
+        let deployed = self.deployed_after(&job, &report, stopped);
+        self.observation = report.after.clone();
+        let known = deployed.as_ref().or(self.journal.deployed.as_ref());
+        let result = frames::result(&job, &report, stopped, known);
+        let frame = AgentFrame::Status(Box::new(result.clone()));
+        let mut effects = vec![self.journal_entry(JournalEntry::Finished {
+            command,
+            result: Box::new(result),
+            deployed,
+        })];
+        if self.is_registered() {
+            effects.push(send(frame));
+            effects.push(self.heartbeat());
+            self.next_resend = Some(now + RESEND_EVERY);
+            if !self.peer_confirms() {
+                effects.extend(self.forget_reported());
+            }
+        }
+        effects
+    }
+
+    /// What is deployed after a command, if it changed that. The inputs are known only if they
+    /// were the same, and clean, when the build started and when its activation was seen.
+    fn deployed_after(
+        &self,
+        job: &RunningJob,
+        report: &JobReport,
+        stopped: bool,
+    ) -> Option<Deployed> {
+        let activated = matches!(report.exit, JobExit::Code(0 | EXIT_DEGRADED)) && !stopped;
+        if !job.op.is_deploy() || !activated {
+            return None;
+        }
+        let path = report.after.system.path.clone();
+        let inputs = if job.op == Op::Rollback {
+            let earlier = path
+                .as_ref()
+                .and_then(|path| self.journal.deployment_of(path));
+            earlier.and_then(|deployed| Some((deployed.commit?, deployed.lock)))
+        } else {
+            let before = report.before.as_ref().and_then(|before| before.repo);
+            let unchanged = before.filter(|repo| Some(*repo) == report.after.repo && !repo.dirty);
+            unchanged.map(|repo| (repo.commit, repo.lock.hash()))
+        };
+        Some(Deployed {
+            commit: inputs.map(|(commit, _)| commit),
+            lock: inputs.and_then(|(_, lock)| lock),
+            store_path: path,
+            clean: inputs.is_some(),
+            command: Some(job.command),
+            inferred: false,
+        })
+    }
+
+    pub(super) fn progress(
+        &mut self,
+        command: CommandId,
+        stage: ProgressStage,
+        current: u32,
+        total: u32,
+    ) -> Vec<AgentEffect> {
+        if !self.is_registered()
+            || self
+                .running
+                .as_ref()
+                .is_none_or(|job| job.command != command)
+        {
+            return Vec::new();
+        }
+        let step = Some(Stage {
+            current,
+            total,
+            status: "working".to_owned(),
+        });
+        let mut progress = StageProgress::default();
+        match stage {
+            ProgressStage::Pull => progress.pull = step,
+            ProgressStage::Lock => progress.lock = step,
+            ProgressStage::System => progress.system = step,
+            ProgressStage::Tests => progress.tests = step,
+        }
+        let command_id = Some(command.to_string());
+        vec![send(AgentFrame::OperationProgress(OperationProgress {
+            progress,
+            command_id,
+        }))]
+    }
+}
+
+fn accepted(command: CommandId, pid: Option<i64>) -> AgentEffect {
+    send(AgentFrame::Accepted(Accepted {
+        command_id: command.to_string(),
+        pid,
+    }))
+}
+
+fn refuse(
+    frame: &CommandFrame,
+    code: &str,
+    reason: &str,
+    current: Option<(Op, Option<i64>)>,
+) -> AgentEffect {
+    send(AgentFrame::CommandRejected(CommandRejected {
+        reason: reason.to_owned(),
+        current_command: current.map(|(op, _)| op.name().to_owned()),
+        current_pid: current.and_then(|(_, pid)| pid),
+        command_id: frame.command_id.clone(),
+        code: Some(code.to_owned()),
+    }))
+}

@@ -1,0 +1,243 @@
+//! The connection: when to connect, register, beat and resend.
+
+use std::time::Duration;
+
+use super::{AgentConfig, AgentCore, AgentEffect, AgentObservation, backoff, frames};
+use crate::ids::CommandId;
+use crate::time::Timestamp;
+use crate::wire::agent::{AgentFrame, CommandFrame, Confirm, KillCommand, Registered, ServerFrame};
+
+/// How long the server may take to answer a registration.
+pub const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often an unconfirmed result is sent again on a connection that stands.
+pub const RESEND_EVERY: Duration = Duration::from_secs(30);
+
+/// Where the connection is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Link {
+    /// No connection; the next attempt is at `retry_at`.
+    Down { attempt: u32, retry_at: Timestamp },
+    /// An attempt is under way.
+    Connecting { attempt: u32 },
+    /// `register` is sent, `registered` has not come.
+    Registering { attempt: u32, until: Timestamp },
+    /// Registered.
+    Ready {
+        /// Server time minus local time in milliseconds, where the server tells its time.
+        offset: Option<i64>,
+        /// Whether the server confirms results.
+        confirms: bool,
+    },
+}
+
+impl Link {
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        match self {
+            Link::Down { retry_at, .. } => Some(*retry_at),
+            Link::Registering { until, .. } => Some(*until),
+            Link::Connecting { .. } | Link::Ready { .. } => None,
+        }
+    }
+}
+
+impl AgentCore {
+    pub(super) fn connect(&mut self) -> Vec<AgentEffect> {
+        let Link::Down { attempt, .. } = self.link else {
+            return Vec::new();
+        };
+        self.link = Link::Connecting { attempt };
+        vec![AgentEffect::Connect]
+    }
+
+    pub(super) fn connected(
+        &mut self,
+        observation: AgentObservation,
+        now: Timestamp,
+    ) -> Vec<AgentEffect> {
+        let attempt = match self.link {
+            Link::Down { attempt, .. }
+            | Link::Connecting { attempt }
+            | Link::Registering { attempt, .. } => attempt,
+            Link::Ready { .. } => 0,
+        };
+        self.observation = observation;
+        self.link = Link::Registering {
+            attempt,
+            until: now + REGISTRATION_TIMEOUT,
+        };
+        let running = self.running.as_ref();
+        let register = frames::register(&self.config, &self.observation, &self.journal, running);
+        vec![send(AgentFrame::Register(Box::new(register)))]
+    }
+
+    pub(super) fn disconnected(&mut self, now: Timestamp) -> Vec<AgentEffect> {
+        let attempt = match self.link {
+            Link::Down { attempt, retry_at } => {
+                self.link = Link::Down { attempt, retry_at };
+                return Vec::new();
+            }
+            Link::Connecting { attempt } | Link::Registering { attempt, .. } => attempt,
+            Link::Ready { .. } => 0,
+        };
+        self.next_heartbeat = None;
+        self.next_resend = None;
+        let retry_at = now + backoff::delay(attempt, self.config.seed);
+        self.link = Link::Down {
+            attempt: attempt.saturating_add(1),
+            retry_at,
+        };
+        Vec::new()
+    }
+
+    pub(super) fn link_timeout(&mut self, now: Timestamp) -> Vec<AgentEffect> {
+        if self.link.deadline().is_none_or(|due| due > now) {
+            return Vec::new();
+        }
+        match self.link {
+            Link::Down { .. } => self.connect(),
+            Link::Registering { .. } => {
+                let mut effects = vec![AgentEffect::Close];
+                effects.extend(self.disconnected(now));
+                effects
+            }
+            Link::Connecting { .. } | Link::Ready { .. } => Vec::new(),
+        }
+    }
+
+    pub(super) fn frame(
+        &mut self,
+        frame: ServerFrame,
+        fresh_id: CommandId,
+        now: Timestamp,
+    ) -> Vec<AgentEffect> {
+        match frame {
+            ServerFrame::Registered(registered) => self.registered(&registered, now),
+            ServerFrame::Command(command) => self.command(command, fresh_id, now),
+            ServerFrame::KillCommand(kill) => self.kill(&kill, now),
+            ServerFrame::Confirm(confirm) => self.confirm(&confirm, now),
+        }
+    }
+
+    fn registered(&mut self, registered: &Registered, now: Timestamp) -> Vec<AgentEffect> {
+        let offset = registered
+            .server_time
+            .map(|server| server.saturating_sub(now.as_millis()));
+        let confirms = registered.protocol.is_some();
+        self.link = Link::Ready { offset, confirms };
+        self.next_heartbeat = Some(now + self.config.interval);
+        self.next_resend = (!self.journal.unconfirmed().is_empty()).then(|| now + RESEND_EVERY);
+        let mut effects = vec![self.heartbeat()];
+        if !confirms {
+            effects.extend(self.forget_reported());
+        }
+        effects
+    }
+
+    fn confirm(&mut self, confirm: &Confirm, now: Timestamp) -> Vec<AgentEffect> {
+        if let (Link::Ready { offset, .. }, Some(server)) = (&mut self.link, confirm.server_time) {
+            *offset = Some(server.saturating_sub(now.as_millis()));
+        }
+        let Ok(command) = confirm.command_id.parse::<CommandId>() else {
+            return Vec::new();
+        };
+        let known = self.journal.commands.get(&command);
+        if !known.is_some_and(|record| record.result.is_some() && !record.confirmed) {
+            return Vec::new();
+        }
+        vec![self.journal_entry(super::JournalEntry::Confirmed { command })]
+    }
+
+    /// The server's time as far as it can be known here; it is never ahead of the true one.
+    pub(super) fn server_time(&self, now: Timestamp) -> Option<Timestamp> {
+        let Link::Ready {
+            offset: Some(offset),
+            ..
+        } = self.link
+        else {
+            return None;
+        };
+        Some(Timestamp::from_millis(
+            now.as_millis().saturating_add(offset),
+        ))
+    }
+
+    pub(super) fn peer_confirms(&self) -> bool {
+        matches!(self.link, Link::Ready { confirms: true, .. })
+    }
+
+    pub(super) fn observed(&mut self, observation: AgentObservation) -> Vec<AgentEffect> {
+        self.observation = observation;
+        if self.is_registered() {
+            vec![self.heartbeat()]
+        } else {
+            Vec::new()
+        }
+    }
+
+    pub(super) fn heartbeat(&self) -> AgentEffect {
+        let running = self.running.as_ref();
+        send(AgentFrame::Heartbeat(Box::new(frames::heartbeat(
+            &self.observation,
+            &self.journal,
+            running,
+        ))))
+    }
+
+    pub(super) fn resend_results(&mut self, now: Timestamp) -> Vec<AgentEffect> {
+        self.next_resend = None;
+        if !self.is_registered() {
+            return Vec::new();
+        }
+        let open = self.journal.unconfirmed();
+        let frames: Vec<_> = open
+            .iter()
+            .map(|(_, result)| send(AgentFrame::Status(Box::new((*result).clone()))))
+            .collect();
+        if !frames.is_empty() {
+            self.next_resend = Some(now + RESEND_EVERY);
+        }
+        frames
+    }
+
+    /// An existing dashboard confirms nothing: what was reported once is done with.
+    pub(super) fn forget_reported(&mut self) -> Vec<AgentEffect> {
+        let open: Vec<_> = self
+            .journal
+            .unconfirmed()
+            .iter()
+            .map(|(id, _)| *id)
+            .collect();
+        open.into_iter()
+            .map(|command| self.journal_entry(super::JournalEntry::Confirmed { command }))
+            .collect()
+    }
+
+    fn kill(&mut self, kill: &KillCommand, now: Timestamp) -> Vec<AgentEffect> {
+        let named = kill
+            .command_id
+            .as_deref()
+            .and_then(|text| text.parse().ok());
+        self.stop(named, kill.signal.ends_with("KILL"), now)
+    }
+
+    fn command(
+        &mut self,
+        frame: CommandFrame,
+        fresh_id: CommandId,
+        now: Timestamp,
+    ) -> Vec<AgentEffect> {
+        if frame.command == "stop" {
+            return self.stop(None, false, now);
+        }
+        self.start_command(frame, fresh_id, now)
+    }
+
+    #[must_use]
+    pub(super) fn config(&self) -> &AgentConfig {
+        &self.config
+    }
+}
+
+pub(super) fn send(frame: AgentFrame) -> AgentEffect {
+    AgentEffect::Send(Box::new(frame))
+}

@@ -1,0 +1,525 @@
+use std::time::Duration;
+
+use super::*;
+use crate::host::{LockReport, Repo, RunningSystem};
+use crate::ids::Sequence;
+use crate::wire::agent::*;
+
+const INTERVAL: Duration = Duration::from_secs(5);
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_seconds(1_000_000 + seconds)
+}
+
+fn config(instance: &str) -> AgentConfig {
+    AgentConfig {
+        host: "web-1".parse().unwrap(),
+        version: "4.0.0".into(),
+        host_type: "nixos".into(),
+        os_version: None,
+        location: None,
+        device_type: None,
+        theme_color: None,
+        repo_url: None,
+        repo_dir: None,
+        interval: INTERVAL,
+        instance_id: instance.parse().unwrap(),
+        boot_id: Some("boot-1".parse().unwrap()),
+        machine_id_hash: None,
+        seed: 1,
+    }
+}
+
+fn id(number: u8) -> CommandId {
+    CommandId::from_bytes([number; 16])
+}
+
+fn seen(commit: char, path: &str) -> AgentObservation {
+    AgentObservation {
+        repo: Some(Repo {
+            commit: commit.to_string().repeat(40).parse().unwrap(),
+            lock: LockReport::Hash(crate::lock_hash(commit.to_string().as_bytes())),
+            dirty: false,
+        }),
+        system: RunningSystem {
+            path: Some(path.parse().unwrap()),
+            ..RunningSystem::default()
+        },
+        ..AgentObservation::default()
+    }
+}
+
+fn registered(core: &mut AgentCore, now: Timestamp) -> Vec<AgentEffect> {
+    let mut effects = core.handle(AgentInput::Connected(seen('a', "/nix/store/a")), now);
+    let frame = ServerFrame::Registered(Registered {
+        host_id: "web-1".into(),
+        protocol: Some(PROTOCOL_VERSION),
+        server_time: Some(now.as_millis()),
+        ..Registered::default()
+    });
+    effects.extend(core.handle(
+        AgentInput::Frame {
+            frame,
+            fresh_id: id(99),
+        },
+        now,
+    ));
+    effects
+}
+
+fn ready() -> AgentCore {
+    let (mut core, effects) = AgentCore::start(config("one"), Journal::default(), at(0));
+    assert_eq!(effects, [AgentEffect::Connect]);
+    let effects = registered(&mut core, at(0));
+    assert!(matches!(
+        sent(&effects)[..],
+        [AgentFrame::Register(_), AgentFrame::Heartbeat(_)]
+    ));
+    core
+}
+
+fn command(
+    core: &mut AgentCore,
+    op: &str,
+    number: u8,
+    seq: u64,
+    now: Timestamp,
+) -> Vec<AgentEffect> {
+    let frame = ServerFrame::Command(CommandFrame {
+        command: op.into(),
+        command_id: Some(id(number).to_string()),
+        seq: Some(seq),
+        not_after: Some((now + Duration::from_secs(60)).as_millis()),
+        ..CommandFrame::default()
+    });
+    core.handle(
+        AgentInput::Frame {
+            frame,
+            fresh_id: id(99),
+        },
+        now,
+    )
+}
+
+fn finish(
+    core: &mut AgentCore,
+    number: u8,
+    exit: JobExit,
+    before: AgentObservation,
+    after: AgentObservation,
+) -> Vec<AgentEffect> {
+    let report = JobReport {
+        exit,
+        message: None,
+        group_empty: true,
+        duration: Duration::from_secs(1),
+        before: Some(before),
+        after,
+        tests: Vec::new(),
+    };
+    core.handle(
+        AgentInput::JobFinished {
+            command: id(number),
+            report: Box::new(report),
+        },
+        at(2),
+    )
+}
+
+fn sent(effects: &[AgentEffect]) -> Vec<&AgentFrame> {
+    effects
+        .iter()
+        .filter_map(|effect| {
+            if let AgentEffect::Send(frame) = effect {
+                Some(&**frame)
+            } else {
+                None
+            }
+        })
+        .collect()
+}
+
+fn spawns(effects: &[AgentEffect]) -> usize {
+    effects
+        .iter()
+        .filter(|effect| matches!(effect, AgentEffect::Spawn { .. }))
+        .count()
+}
+
+fn rejection(effects: &[AgentEffect]) -> Option<String> {
+    sent(effects).into_iter().find_map(|frame| {
+        if let AgentFrame::CommandRejected(rejected) = frame {
+            rejected.code.clone()
+        } else {
+            None
+        }
+    })
+}
+
+fn status(effects: &[AgentEffect]) -> StatusReport {
+    sent(effects)
+        .into_iter()
+        .find_map(|frame| {
+            if let AgentFrame::Status(status) = frame {
+                Some((**status).clone())
+            } else {
+                None
+            }
+        })
+        .unwrap()
+}
+
+#[test]
+fn c01_the_intent_is_journaled_before_the_spawn_and_a_redelivered_id_never_spawns_again() {
+    let mut core = ready();
+    let effects = command(&mut core, "switch", 1, 1, at(1));
+    assert!(
+        matches!(
+            effects[0],
+            AgentEffect::Journal(JournalEntry::Intent { .. })
+        ),
+        "{effects:?}"
+    );
+    assert_eq!(spawns(&effects), 1);
+    let again = command(&mut core, "switch", 1, 1, at(1));
+    assert_eq!(spawns(&again), 0);
+    assert!(matches!(sent(&again)[..], [AgentFrame::Accepted(_)]));
+    let done = finish(
+        &mut core,
+        1,
+        JobExit::Code(0),
+        seen('a', "/nix/store/a"),
+        seen('a', "/nix/store/b"),
+    );
+    let result = status(&done);
+    let again = command(&mut core, "switch", 1, 1, at(3));
+    assert_eq!(spawns(&again), 0);
+    assert_eq!(status(&again), result, "byte for byte the same result");
+}
+
+#[test]
+fn c01_after_a_crash_the_command_is_attached_and_not_started_again() {
+    let mut core = ready();
+    let _ = command(&mut core, "switch", 1, 1, at(1));
+    let (mut next, effects) = AgentCore::start(config("two"), core.journal().clone(), at(5));
+    assert!(effects.contains(&AgentEffect::Attach {
+        command: id(1),
+        op: Op::Switch
+    }));
+    assert_eq!(spawns(&effects), 0);
+    let effects = registered(&mut next, at(6));
+    let AgentFrame::Register(register) = sent(&effects)[0] else {
+        panic!()
+    };
+    assert_eq!(
+        register.running.as_ref().unwrap().command_id,
+        id(1).to_string()
+    );
+    assert_eq!(
+        rejection(&command(&mut next, "pull", 2, 2, at(7))).as_deref(),
+        Some("busy")
+    );
+    let done = finish(
+        &mut next,
+        1,
+        JobExit::Interrupted,
+        seen('a', "/x"),
+        seen('a', "/x"),
+    );
+    assert!(status(&done).interrupted);
+}
+
+#[test]
+fn c03_nothing_starts_at_or_below_the_high_water_mark_nor_after_the_lease() {
+    let mut core = ready();
+    let effects = command(&mut core, "pull", 1, 5, at(1));
+    assert_eq!(spawns(&effects), 1, "positive control");
+    let _ = finish(
+        &mut core,
+        1,
+        JobExit::Code(0),
+        seen('a', "/x"),
+        seen('a', "/x"),
+    );
+    for seq in [1, 4, 5] {
+        let effects = command(&mut core, "pull", 2, seq, at(3));
+        assert_eq!(
+            (spawns(&effects), rejection(&effects).as_deref()),
+            (0, Some("stale")),
+            "seq {seq}"
+        );
+    }
+    let frame = ServerFrame::Command(CommandFrame {
+        command: "pull".into(),
+        command_id: Some(id(3).to_string()),
+        seq: Some(6),
+        not_after: Some(at(60).as_millis()),
+        ..CommandFrame::default()
+    });
+    let late = core.handle(
+        AgentInput::Frame {
+            frame,
+            fresh_id: id(99),
+        },
+        at(61),
+    );
+    assert_eq!(
+        (spawns(&late), rejection(&late).as_deref()),
+        (0, Some("lease"))
+    );
+    assert_eq!(
+        core.journal().high_water,
+        Sequence(6),
+        "a refused command can never start later"
+    );
+}
+
+#[test]
+fn a_busy_agent_refuses_and_says_what_it_runs_but_restarts_on_request() {
+    let mut core = ready();
+    let _ = command(&mut core, "switch", 1, 1, at(1));
+    let effects = command(&mut core, "test", 2, 2, at(1));
+    let AgentFrame::CommandRejected(rejected) = sent(&effects)[0] else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(rejected.current_command.as_deref(), Some("switch"));
+    let effects = command(&mut core, "restart", 3, 3, at(2));
+    assert!(effects.contains(&AgentEffect::RestartSelf));
+    let (next, effects) = AgentCore::start(config("two"), core.journal().clone(), at(5));
+    assert!(effects.contains(&AgentEffect::Attach {
+        command: id(1),
+        op: Op::Switch
+    }));
+    let results = next.journal().unconfirmed();
+    assert!(
+        results
+            .iter()
+            .any(|(command, result)| *command == id(3) && result.status == "ok")
+    );
+}
+
+#[test]
+fn stopping_escalates_from_term_to_kill_after_three_seconds() {
+    let mut core = ready();
+    let _ = command(&mut core, "switch", 1, 1, at(1));
+    let kill = |id: CommandId| {
+        ServerFrame::KillCommand(KillCommand {
+            signal: "TERM".into(),
+            command_id: Some(id.to_string()),
+            ..KillCommand::default()
+        })
+    };
+    let effects = core.handle(
+        AgentInput::Frame {
+            frame: kill(id(7)),
+            fresh_id: id(99),
+        },
+        at(1),
+    );
+    assert_eq!(
+        rejection(&effects).as_deref(),
+        Some("not-running"),
+        "another id is not hit"
+    );
+    let effects = core.handle(
+        AgentInput::Frame {
+            frame: kill(id(1)),
+            fresh_id: id(99),
+        },
+        at(1),
+    );
+    assert_eq!(effects, [AgentEffect::Terminate(id(1))]);
+    assert!(core.handle_timeout(at(3)).is_empty());
+    assert!(
+        core.handle_timeout(at(4))
+            .contains(&AgentEffect::Kill(id(1)))
+    );
+    let done = finish(
+        &mut core,
+        1,
+        JobExit::Signal(9),
+        seen('a', "/x"),
+        seen('a', "/x"),
+    );
+    assert_eq!(
+        (status(&done).status.as_str(), status(&done).exit_code),
+        ("stopped", Some(130))
+    );
+}
+
+#[test]
+fn c04_results_are_reported_until_confirmed() {
+    let mut core = ready();
+    let _ = command(&mut core, "pull", 1, 1, at(1));
+    let _ = core.handle(AgentInput::Disconnected, at(1));
+    let done = finish(
+        &mut core,
+        1,
+        JobExit::Code(0),
+        seen('a', "/x"),
+        seen('b', "/x"),
+    );
+    assert!(
+        matches!(
+            done[..],
+            [AgentEffect::Journal(JournalEntry::Finished { .. })]
+        ),
+        "{done:?}"
+    );
+    let effects = registered(&mut core, at(10));
+    let AgentFrame::Register(register) = sent(&effects)[0] else {
+        panic!()
+    };
+    assert_eq!(register.results.len(), 1);
+    let resent = core.handle_timeout(at(60));
+    assert_eq!(status(&resent), register.results[0]);
+    let confirm = ServerFrame::Confirm(Confirm {
+        command_id: id(1).to_string(),
+        server_time: None,
+    });
+    let _ = core.handle(
+        AgentInput::Frame {
+            frame: confirm,
+            fresh_id: id(99),
+        },
+        at(61),
+    );
+    assert!(core.journal().unconfirmed().is_empty());
+    assert!(
+        !sent(&core.handle_timeout(at(200)))
+            .iter()
+            .any(|frame| matches!(frame, AgentFrame::Status(_)))
+    );
+}
+
+#[test]
+fn the_deployment_record_names_inputs_only_if_they_did_not_change_during_the_build() {
+    for (after_commit, dirty, known) in
+        [('a', false, true), ('b', false, false), ('a', true, false)]
+    {
+        let mut core = ready();
+        let _ = command(&mut core, "switch", 1, 1, at(1));
+        let mut before = seen('a', "/nix/store/old");
+        before.repo.as_mut().unwrap().dirty = dirty;
+        let mut after = seen(after_commit, "/nix/store/new");
+        after.repo.as_mut().unwrap().dirty = dirty;
+        let _ = finish(&mut core, 1, JobExit::Code(0), before, after);
+        let deployed = core.journal().deployed.clone().unwrap();
+        assert_eq!((deployed.commit.is_some(), deployed.clean), (known, known));
+        assert_eq!(deployed.store_path.unwrap().as_str(), "/nix/store/new");
+    }
+}
+
+#[test]
+fn a_rollback_knows_again_what_it_went_back_to() {
+    let mut core = ready();
+    for (number, commit, path) in [(1, 'a', "/s/a"), (2, 'b', "/s/b")] {
+        let _ = command(&mut core, "switch", number, u64::from(number), at(1));
+        let _ = finish(
+            &mut core,
+            number,
+            JobExit::Code(0),
+            seen(commit, "/s/0"),
+            seen(commit, path),
+        );
+    }
+    let _ = command(&mut core, "rollback", 3, 3, at(1));
+    let _ = finish(
+        &mut core,
+        3,
+        JobExit::Code(0),
+        seen('b', "/s/b"),
+        seen('b', "/s/a"),
+    );
+    let deployed = core.journal().deployed.clone().unwrap();
+    assert_eq!(deployed.commit.unwrap().short(), "aaaaaaa");
+    assert_eq!(deployed.command, Some(id(3)));
+}
+
+#[test]
+fn heartbeats_go_on_during_commands_and_only_after_registration() {
+    let (mut core, _) = AgentCore::start(config("one"), Journal::default(), at(0));
+    assert!(sent(&core.handle(AgentInput::Observed(seen('a', "/x")), at(0))).is_empty());
+    let _ = registered(&mut core, at(0));
+    let _ = command(&mut core, "switch", 1, 1, at(1));
+    for beat in 1..5 {
+        assert!(
+            core.handle_timeout(at(beat * 5))
+                .contains(&AgentEffect::Observe),
+            "beat {beat}"
+        );
+        let effects = core.handle(AgentInput::Observed(seen('a', "/x")), at(beat * 5));
+        let AgentFrame::Heartbeat(heartbeat) = sent(&effects)[0] else {
+            panic!()
+        };
+        assert_eq!(heartbeat.command_id, Some(id(1).to_string()));
+    }
+}
+
+#[test]
+fn a_lost_connection_is_retried_for_ever_with_bounded_delays() {
+    let (mut core, _) = AgentCore::start(config("one"), Journal::default(), at(0));
+    let mut now = at(0);
+    for _ in 0..50 {
+        let _ = core.handle(AgentInput::Disconnected, now);
+        let next = core.poll_timeout().unwrap();
+        assert!(next.since(now) <= backoff::LONGEST);
+        now = next;
+        assert!(core.handle_timeout(now).contains(&AgentEffect::Connect));
+    }
+}
+
+#[test]
+fn an_existing_dashboard_without_ids_is_served() {
+    let (mut core, _) = AgentCore::start(config("one"), Journal::default(), at(0));
+    let _ = core.handle(AgentInput::Connected(seen('a', "/x")), at(0));
+    let frame = ServerFrame::Registered(Registered {
+        host_id: "1".into(),
+        ..Registered::default()
+    });
+    let _ = core.handle(
+        AgentInput::Frame {
+            frame,
+            fresh_id: id(98),
+        },
+        at(0),
+    );
+    let frame = ServerFrame::Command(CommandFrame {
+        command: "pull".into(),
+        ..CommandFrame::default()
+    });
+    let effects = core.handle(
+        AgentInput::Frame {
+            frame,
+            fresh_id: id(1),
+        },
+        at(1),
+    );
+    assert_eq!(spawns(&effects), 1);
+    let done = finish(
+        &mut core,
+        1,
+        JobExit::Code(0),
+        seen('a', "/x"),
+        seen('b', "/x"),
+    );
+    assert_eq!(status(&done).command, "pull");
+    assert!(
+        core.journal().unconfirmed().is_empty(),
+        "nobody will confirm it"
+    );
+    let stop = ServerFrame::Command(CommandFrame {
+        command: "stop".into(),
+        ..CommandFrame::default()
+    });
+    assert!(
+        core.handle(
+            AgentInput::Frame {
+                frame: stop,
+                fresh_id: id(2)
+            },
+            at(3)
+        )
+        .is_empty()
+    );
+}
