@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::history::CommitHistory;
 use crate::ids::{CommitId, LockHash};
+use crate::lock::LockHistory;
 use crate::time::Timestamp;
 
 /// The most text kept of a peer's error message.
@@ -172,7 +174,12 @@ impl Remote {
 
 /// What the source knows of the past of the tracked branch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RemoteHistory {}
+pub struct RemoteHistory {
+    /// Commits of the branch, and what is known of commits beside it.
+    pub commits: CommitHistory,
+    /// Versions of `flake.lock` on the branch.
+    pub locks: LockHistory,
+}
 
 /// The open update pull request that would change the lock (spec 05).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,8 +5,8 @@
 pub mod agent;
 pub mod compartment;
 pub mod desired;
-pub mod host;
 pub mod history;
+pub mod host;
 pub mod ids;
 pub mod lifecycle;
 pub mod lock;
