@@ -1,5 +1,413 @@
 //! Who is asking, and may they: passwords, sessions, tokens, roles and login limits.
+//!
+//! Three doors, and a credential opens only its own: the API takes a session cookie or an API
+//! token, the agent channel only an agent token, the live feed only a session with a ticket.
 
+mod credentials;
+pub mod filters;
+pub mod limit;
 pub mod memory;
+pub mod password;
 pub mod roles;
+pub mod secret;
+mod session;
 pub mod store;
+pub mod ticket;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+use nixfleet_core::{HostId, Timestamp};
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::net::Site;
+use crate::reject::{Problem, forbidden, standard, unauthenticated, unavailable};
+
+use credentials::Presented;
+use limit::LoginLimiter;
+pub use limit::{Budget, LoginBudgets};
+pub use memory::MemoryCredentials;
+use password::PasswordChecker;
+pub use password::PasswordHash;
+pub use roles::{Permission, Role};
+use secret::NoRandomness;
+pub use session::LoginError;
+pub use store::{
+    CredentialError, CredentialResult, CredentialStore, SecretHash, SessionRecord, TokenRecord,
+    TokenScope,
+};
+use ticket::Tickets;
+pub use watch::Revocation;
+use watch::{Watched, Watches};
+
+/// The account that the configured password opens.
+pub const ACCOUNT: &str = "admin";
+/// `last_used_at` is kept to this precision, so that using a credential is not a write each time.
+const TOUCH_EVERY: Duration = Duration::from_secs(60);
+/// How soon a revocation made by another process reaches open sockets.
+const REVOCATION_CHECK: Duration = Duration::from_secs(1);
+
+/// Who is asking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Principal {
+    /// A person in a browser.
+    Session {
+        /// Whose session it is.
+        account: String,
+        /// What it may do.
+        role: Role,
+        /// The hash of the session id.
+        hash: SecretHash,
+    },
+    /// A program with an API token.
+    ApiToken {
+        /// The name of the token.
+        name: String,
+        /// What it may do.
+        role: Role,
+        /// The hash of the token.
+        hash: SecretHash,
+    },
+    /// An agent.
+    Agent(AgentIdentity),
+}
+
+/// As whom an agent may speak.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AgentIdentity {
+    /// Holder of the shared token: the host it names itself.
+    Shared,
+    /// Holder of a token of this host: this host and no other.
+    Host {
+        /// The host.
+        host: HostId,
+        /// The hash of the token.
+        hash: SecretHash,
+    },
+}
+
+impl AgentIdentity {
+    /// Whether the holder may speak for `host`.
+    #[must_use]
+    pub fn may_speak_for(&self, host: &HostId) -> bool {
+        match self {
+            AgentIdentity::Shared => true,
+            AgentIdentity::Host { host: own, .. } => own == host,
+        }
+    }
+}
+
+impl Principal {
+    /// How the principal is named in logs and in the audit.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match self {
+            Principal::Session { account, .. } => account.clone(),
+            Principal::ApiToken { name, .. } => format!("token:{name}"),
+            Principal::Agent(AgentIdentity::Shared) => "agent:shared".to_owned(),
+            Principal::Agent(AgentIdentity::Host { host, .. }) => format!("agent:{host}"),
+        }
+    }
+
+    /// Whether the table of roles grants this.
+    #[must_use]
+    pub fn may(&self, permission: Permission) -> bool {
+        roles::allows(self, permission)
+    }
+}
+
+/// What authentication is configured with.
+pub struct AuthSettings {
+    /// The hash of the dashboard's password.
+    pub password: PasswordHash,
+    /// The token that all agents share.
+    pub agent_token: SecretString,
+    /// The names of this server.
+    pub site: Site,
+    /// How often logins may be tried.
+    pub budgets: LoginBudgets,
+}
+
+/// Authentication of the server.
+pub struct Auth {
+    password: PasswordChecker,
+    agent_token: SecretHash,
+    site: Site,
+    limiter: LoginLimiter,
+    tickets: Tickets,
+    watches: Watches,
+    store: Arc<dyn CredentialStore>,
+    clock: Clock,
+}
+
+impl Auth {
+    /// Authentication against `store`.
+    #[must_use]
+    pub fn new(settings: AuthSettings, store: Arc<dyn CredentialStore>, clock: Clock) -> Self {
+        Self {
+            password: PasswordChecker::new(settings.password),
+            agent_token: SecretHash::of(settings.agent_token.expose_secret()),
+            site: settings.site,
+            limiter: LoginLimiter::new(settings.budgets),
+            tickets: Tickets::default(),
+            watches: Watches::default(),
+            store,
+            clock,
+        }
+    }
+
+    /// Who sent a request to the API or for a page.
+    ///
+    /// # Errors
+    /// 401 without a valid credential; 503 if the store cannot tell.
+    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, Problem> {
+        match credentials::read(headers, &self.site)? {
+            Presented::Bearer(token) => self.api_token(&token).await,
+            Presented::Session(id) => self.session(&id).await,
+            Presented::Nothing => Err(unauthenticated(
+                "log in at /login, or send an API token as `Authorization: Bearer`",
+            )),
+        }
+    }
+
+    /// Who sent a request to the API, if the table of roles grants `permission`.
+    ///
+    /// # Errors
+    /// As [`Auth::authenticate`]; 403 without the permission.
+    pub async fn authorize(
+        &self,
+        headers: &HeaderMap,
+        permission: Permission,
+    ) -> Result<Principal, Problem> {
+        let principal = self.authenticate(headers).await?;
+        if principal.may(permission) {
+            return Ok(principal);
+        }
+        Err(forbidden(match permission {
+            Permission::Live => "this takes a browser session, not a token".to_owned(),
+            Permission::Read
+            | Permission::Operate
+            | Permission::Deploy
+            | Permission::Administer
+            | Permission::AgentChannel => {
+                format!(
+                    "{} may not do this; use a credential with a higher role",
+                    principal.label()
+                )
+            }
+        }))
+    }
+
+    /// Which agent wants to connect. Only a bearer token counts; a request with the marks of a
+    /// browser (our cookie, an origin) is refused whatever else it carries.
+    ///
+    /// # Errors
+    /// 401 without a valid agent token, 403 for browsers, 503 if the store cannot tell.
+    pub async fn authenticate_agent(&self, headers: &HeaderMap) -> Result<AgentIdentity, Problem> {
+        if headers.contains_key(http::header::ORIGIN) {
+            return Err(forbidden(
+                "this channel is for agents; browsers use /api/v1/live",
+            ));
+        }
+        let token = match credentials::read(headers, &self.site)? {
+            Presented::Bearer(token) if !credentials::has_session_cookie(headers) => token,
+            Presented::Bearer(_) | Presented::Session(_) => {
+                return Err(unauthenticated("this channel takes no session cookie"));
+            }
+            Presented::Nothing => {
+                return Err(unauthenticated(
+                    "send the agent token as `Authorization: Bearer`",
+                ));
+            }
+        };
+        let hash = SecretHash::of(token.expose_secret());
+        if bool::from(hash.as_bytes().ct_eq(self.agent_token.as_bytes())) {
+            return Ok(AgentIdentity::Shared);
+        }
+        match self.valid_token(hash).await?.map(|record| record.scope) {
+            Some(TokenScope::Agent(host)) => Ok(AgentIdentity::Host { host, hash }),
+            Some(TokenScope::Api(_)) | None => Err(unauthenticated(
+                "the agent token is not valid; compare NIXFLEET_TOKEN of the agent with \
+                 NIXFLEET_AGENT_TOKEN of the server",
+            )),
+        }
+    }
+
+    /// Who opens the live feed: a session, from a page of this very origin, with a fresh ticket.
+    ///
+    /// # Errors
+    /// 401 without session or ticket, 403 for a bearer token or another origin.
+    pub async fn authenticate_live(
+        &self,
+        headers: &HeaderMap,
+        ticket: &str,
+    ) -> Result<Principal, Problem> {
+        if headers.contains_key(http::header::AUTHORIZATION) {
+            return Err(forbidden(
+                "the live feed takes a browser session, not a token",
+            ));
+        }
+        if !credentials::is_same_origin(headers, &self.site) {
+            return Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "foreign_origin",
+                "The live feed is only for pages of this server",
+            )
+            .detail("set NIXFLEET_PUBLIC_URL to exactly the address that the browser shows"));
+        }
+        let principal = self.authorize(headers, Permission::Live).await?;
+        let Principal::Session { hash, .. } = &principal else {
+            return Err(forbidden("the live feed takes a browser session"));
+        };
+        if !self.tickets.redeem(ticket, *hash, self.clock.now()) {
+            return Err(unauthenticated(
+                "the ticket was used already or is too old; fetch another",
+            ));
+        }
+        Ok(principal)
+    }
+
+    /// A ticket for the live feed.
+    ///
+    /// # Errors
+    /// 403 for anything but a session.
+    pub fn issue_ticket(&self, principal: &Principal) -> Result<SecretString, Problem> {
+        match principal {
+            Principal::Session { hash, .. } => self
+                .tickets
+                .issue(*hash, self.clock.now())
+                .map_err(|error| no_randomness(&error)),
+            Principal::ApiToken { .. } | Principal::Agent(_) => {
+                Err(forbidden("tickets are for browser sessions"))
+            }
+        }
+    }
+
+    /// Resolves when the credential of an open socket is taken away; close the socket then.
+    #[must_use]
+    pub fn watch(&self, principal: &Principal) -> Revocation {
+        match principal {
+            Principal::Session { hash, .. } => self.watches.watch(*hash, Watched::Session),
+            Principal::ApiToken { hash, .. }
+            | Principal::Agent(AgentIdentity::Host { hash, .. }) => {
+                self.watches.watch(*hash, Watched::Token)
+            }
+            Principal::Agent(AgentIdentity::Shared) => Revocation::never(),
+        }
+    }
+
+    /// The names of this server.
+    #[must_use]
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// Looks for revocations made elsewhere and clears away what has expired, until `shutdown`.
+    pub async fn housekeeping(&self, shutdown: CancellationToken) {
+        let mut round: u64 = 0;
+        let mut ticks = tokio::time::interval(REVOCATION_CHECK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let swept = self.sweep(round.is_multiple_of(60)).await;
+            if let Err(error) = swept {
+                tracing::error!(%error, cause = cause(&error), "cannot check credentials");
+            }
+            round += 1;
+        }
+    }
+
+    /// One round of [`Auth::housekeeping`].
+    async fn sweep(&self, thorough: bool) -> Result<(), CredentialError> {
+        let now = self.clock.now();
+        if thorough {
+            self.limiter.forget_idle();
+            self.store
+                .purge_sessions(now, now - session::IDLE_LIFETIME)
+                .await?;
+        }
+        if self.watches.any(Watched::Session) {
+            let sessions = self.store.list_sessions().await?;
+            let valid = sessions
+                .iter()
+                .filter(|session| session::is_valid(session, now));
+            self.watches.retain(
+                Watched::Session,
+                &valid.map(|session| session.hash).collect(),
+            );
+        }
+        if self.watches.any(Watched::Token) {
+            let tokens = self.store.list_tokens().await?;
+            let valid = tokens.iter().filter(|token| is_valid_token(token, now));
+            self.watches
+                .retain(Watched::Token, &valid.map(|token| token.hash).collect());
+        }
+        Ok(())
+    }
+
+    async fn api_token(&self, token: &SecretString) -> Result<Principal, Problem> {
+        let hash = SecretHash::of(token.expose_secret());
+        match self.valid_token(hash).await? {
+            Some(TokenRecord {
+                name,
+                scope: TokenScope::Api(role),
+                ..
+            }) => Ok(Principal::ApiToken { name, role, hash }),
+            Some(TokenRecord {
+                scope: TokenScope::Agent(_),
+                ..
+            })
+            | None => Err(unauthenticated(
+                "the API token is unknown, expired or revoked",
+            )),
+        }
+    }
+
+    async fn valid_token(&self, hash: SecretHash) -> Result<Option<TokenRecord>, Problem> {
+        let now = self.clock.now();
+        let found = self
+            .store
+            .find_token(hash)
+            .await
+            .map_err(|error| store_failed(&error))?;
+        let Some(record) = found.filter(|record| is_valid_token(record, now)) else {
+            return Ok(None);
+        };
+        let fresh = record
+            .last_used_at
+            .is_some_and(|used| now.since(used) < TOUCH_EVERY);
+        if !fresh {
+            self.store
+                .touch_token(hash, now)
+                .await
+                .map_err(|error| store_failed(&error))?;
+        }
+        Ok(Some(record))
+    }
+}
+
+fn is_valid_token(token: &TokenRecord, now: Timestamp) -> bool {
+    token.expires_at.is_none_or(|expires| now < expires)
+}
+
+fn store_failed(error: &CredentialError) -> Problem {
+    tracing::error!(%error, cause = cause(error), "credentials cannot be read or written");
+    unavailable("the credential store cannot be reached at the moment")
+}
+
+fn no_randomness(error: &NoRandomness) -> Problem {
+    tracing::error!(%error, "no secret could be made");
+    standard(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn cause(error: &dyn std::error::Error) -> String {
+    error.source().map(ToString::to_string).unwrap_or_default()
+}
