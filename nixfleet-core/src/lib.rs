@@ -20,7 +20,8 @@ pub use history::{CommitHistory, CommitRelation, OffBranch, PrefixMatch};
 pub use ids::*;
 pub use lifecycle::Phase;
 pub use lock::{
-    Attribute, FlakeLock, InputKind, InputSummary, LockHasher, LockHistory, LockNode,
+    Attribute, Change, ChangeKind, FieldChange, FlakeLock, InputChange, InputKind, InputSummary,
+    InputTarget, LockCompareError, LockComparison, LockDiff, LockHasher, LockHistory, LockNode,
     LockParseError, LockSummary, LockVersion, LockedInput, Pin, ShortPin, Source, SummaryChange,
     diff_summaries, lock_hash,
 };

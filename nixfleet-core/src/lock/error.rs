@@ -83,7 +83,7 @@ pub enum LockParseError {
 #[derive(Clone, Copy)]
 pub(super) struct At<'p> {
     pub(super) parent: Option<&'p At<'p>>,
-    name: &'p str,
+    pub(super) name: &'p str,
 }
 
 impl<'p> At<'p> {
@@ -139,25 +139,39 @@ impl fmt::Display for At<'_> {
     }
 }
 
-/// A name or value from a lock, made safe and short enough for a message: plain words as they
-/// are, anything else quoted and escaped.
+/// A name from a lock, made safe and short enough for a message: a plain word as it is, anything
+/// else quoted and escaped.
 pub(super) struct Shown<'s>(pub(super) &'s str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        show(f, self.0, |c| {
+            c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
+        })
+    }
+}
+
+/// The same for a value, which may also contain the signs of URLs and hashes.
+pub(super) struct ShownValue<'s>(pub(super) &'s str);
+
+impl fmt::Display for ShownValue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        show(f, self.0, |c| c.is_ascii_graphic() && c != '"')
+    }
+}
 
 /// The longest text from a lock that a message repeats, in characters.
 const SHOWN: usize = 80;
 
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-        let short: String = self.0.chars().take(SHOWN).collect();
-        if !short.is_empty() && short.chars().all(plain) {
-            f.write_str(&short)?;
-        } else {
-            fmt::Debug::fmt(&short, f)?;
-        }
-        if short.len() < self.0.len() {
-            f.write_str("…")?;
-        }
-        Ok(())
+fn show(f: &mut fmt::Formatter<'_>, text: &str, plain: impl Fn(char) -> bool) -> fmt::Result {
+    let short: String = text.chars().take(SHOWN).collect();
+    if !short.is_empty() && short.chars().all(plain) {
+        f.write_str(&short)?;
+    } else {
+        fmt::Debug::fmt(&short, f)?;
     }
+    if short.len() < text.len() {
+        f.write_str("…")?;
+    }
+    Ok(())
 }

@@ -19,6 +19,8 @@ pub const MAX_NODES: usize = 10_000;
 pub const MAX_NAME_BYTES: usize = 255;
 /// The most steps from the root to an input, and the longest chain of `follows`.
 pub const MAX_INPUT_DEPTH: usize = 64;
+/// The longest value of an attribute, in bytes (of a list or object: as JSON).
+pub const MAX_VALUE_BYTES: usize = 16 * 1024;
 
 impl FlakeLock {
     /// Reads a `flake.lock` of version 5, 6 or 7.
@@ -60,7 +62,7 @@ impl FlakeLock {
             version,
             nodes: Vec::with_capacity(nodes.entries.len()),
             root,
-            other: top.unknown(&["nodes", "root", "version"]),
+            other: top.unknown(&["nodes", "root", "version"])?,
         };
         for (position, (name, json)) in nodes.entries.iter().enumerate() {
             let at = nodes_at.to(name);
@@ -109,7 +111,7 @@ fn node(
         original: None,
         is_flake: true,
         parent: None,
-        other: fields.unknown(&known),
+        other: fields.unknown(&known)?,
     };
     if is_root {
         return Ok(node);
@@ -243,18 +245,33 @@ fn attribute(
         (Some(Expected::Whole), other) => {
             return Err(at.to(name).field("a whole number from 0", other.kind()));
         }
-        (None, other) => any(other),
+        (None, other) => any(other, at.to(name))?,
     };
+    check_value(&value, at.to(name))?;
     Ok((attribute_name(name), value))
 }
 
-fn any(json: &Json<'_>) -> Attribute {
-    match json {
+fn any(json: &Json<'_>, at: At<'_>) -> Result<Attribute, LockParseError> {
+    check_name(at.name, at)?;
+    let value = match json {
         Json::Text(text) => Attribute::Text((&**text).into()),
         Json::Whole(number) => Attribute::Whole(*number),
         Json::Flag(flag) => Attribute::Flag(*flag),
         Json::Null | Json::Negative(_) | Json::Fraction(_) | Json::List(_) | Json::Object(_) => {
             Attribute::Other(json.to_string().into())
+        }
+    };
+    check_value(&value, at)?;
+    Ok(value)
+}
+
+fn check_value(value: &Attribute, at: At<'_>) -> Result<(), LockParseError> {
+    match value {
+        Attribute::Text(text) | Attribute::Other(text) if text.len() > MAX_VALUE_BYTES => {
+            Err(at.limit(format!("at most {MAX_VALUE_BYTES} bytes")))
+        }
+        Attribute::Text(_) | Attribute::Other(_) | Attribute::Whole(_) | Attribute::Flag(_) => {
+            Ok(())
         }
     }
 }
@@ -317,11 +334,11 @@ impl<'j> Object<'j> {
             .ok_or_else(|| self.at.to(name).field(expected, "nothing"))
     }
 
-    fn unknown(&self, known: &[&str]) -> Vec<(Box<str>, Attribute)> {
+    fn unknown(&self, known: &[&str]) -> Result<Vec<(Box<str>, Attribute)>, LockParseError> {
         self.entries
             .iter()
             .filter(|(name, _)| !known.contains(&&**name))
-            .map(|(name, json)| ((&**name).into(), any(json)))
+            .map(|(name, json)| Ok(((&**name).into(), any(json, self.at.to(name))?)))
             .collect()
     }
 }

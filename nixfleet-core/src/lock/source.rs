@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::error::ShownValue;
 use crate::time::Timestamp;
 
 /// The fetcher of an input (`type`).
@@ -334,7 +335,7 @@ pub(super) fn write_pin(
     short: &str,
     last_modified: Option<u64>,
 ) -> fmt::Result {
-    f.write_str(short)?;
+    write!(f, "{}", ShownValue(short))?;
     match last_modified {
         Some(seconds) => {
             let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);

@@ -1,1 +1,3 @@
 //! Integration tests of the core: exhaustive tables, properties, references.
+
+mod lock;
