@@ -89,7 +89,12 @@ fn damage(json: &mut Value, places: &[Index], replacement: Option<Value>) {
             let place = place.index(items.len());
             damage(&mut items[place], deeper, replacement);
         }
-        other => *other = replacement.unwrap_or_default(),
+        Value::Object(_)
+        | Value::Array(_)
+        | Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_) => *json = replacement.unwrap_or_default(),
     }
 }
 
@@ -110,7 +115,9 @@ fn naive(
         node = match input {
             Value::String(next) => next.clone(),
             Value::Array(path) => naive(json, path, deeper, patience)?,
-            _ => return Err("dangling"),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
+                return Err("dangling");
+            }
         };
     }
     Ok(node)
