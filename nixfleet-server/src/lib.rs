@@ -4,3 +4,4 @@ pub mod auth;
 pub mod clock;
 pub mod net;
 pub mod reject;
+pub mod routes;

@@ -1,0 +1,68 @@
+//! The HTTP surface, one file for each group. A handler translates and submits; it decides nothing.
+//!
+//! Every route is a boxed filter of its own: an unboxed chain of them overflows the stack.
+
+pub mod assets;
+pub mod auth;
+pub mod health;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::reject::Rejection;
+use warp::reply::Response;
+
+use crate::reject::{Problem, standard};
+
+/// A route or a group of routes.
+pub type Route = BoxedFilter<(Response,)>;
+
+/// Folds routes into one; the first that matches answers, so busy ones come first.
+#[must_use]
+pub fn any_of(routes: impl IntoIterator<Item = Route>) -> Route {
+    let nothing = warp::any()
+        .and_then(|| async { Err::<Response, Rejection>(warp::reject::not_found()) })
+        .boxed();
+    routes
+        .into_iter()
+        .reduce(|first, second| first.or(second).unify().boxed())
+        .unwrap_or(nothing)
+}
+
+/// What a handler gives to the router.
+///
+/// # Errors
+/// The problem, as a rejection that [`crate::reject::recover`] renders.
+pub fn answer(outcome: Result<Response, Problem>) -> Result<Response, Rejection> {
+    outcome.map_err(warp::reject::custom)
+}
+
+/// A JSON response.
+pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(bytes) => content(status, "application/json", bytes),
+        Err(error) => {
+            tracing::error!(%error, "a response could not be written as JSON");
+            standard(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+        }
+    }
+}
+
+/// A response with a body of this media type.
+pub fn content(status: StatusCode, media: &'static str, body: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(body.into().into());
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    response
+}
+
+/// GET, and HEAD for those who only want to know.
+#[must_use]
+pub fn get_or_head() -> BoxedFilter<()> {
+    warp::get().or(warp::head()).unify().boxed()
+}
