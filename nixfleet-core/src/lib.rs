@@ -15,7 +15,10 @@ pub mod report;
 pub mod time;
 pub mod wire;
 
-pub use compartment::{Compartment, Status};
+pub use compartment::{
+    Assessment, Attention, Compartment, HostAssessment, PullSwitchHalf, Reason, ReasonCode,
+    Situation, Status, Working, assess,
+};
 pub use history::{CommitHistory, CommitRelation, OffBranch, PrefixMatch};
 pub use ids::*;
 pub use lifecycle::Phase;
