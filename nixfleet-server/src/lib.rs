@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod clock;
+pub mod config;
 pub mod net;
 pub mod reject;
 pub mod routes;
