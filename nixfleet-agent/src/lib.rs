@@ -1,1 +1,14 @@
-//! x
+//! The adapters of the NixFleet agent: processes, git, files and links of one host. They report facts
+//! and carry out what they are told; what to do is decided by `nixfleet-core`.
+#![forbid(unsafe_code)]
+
+pub mod check;
+pub mod config;
+mod durable;
+mod environment;
+pub mod exec;
+pub mod git;
+pub mod observe;
+pub mod platform;
+pub mod program;
+mod words;
