@@ -46,6 +46,8 @@ pub enum RemoteCause {
     StoreDamaged,
     /// The git program is missing or could not be started.
     GitMissing,
+    /// The server cannot keep its own copy of the repository.
+    MirrorFailed,
 }
 
 impl RemoteCause {
@@ -73,6 +75,9 @@ impl RemoteCause {
             RemoteCause::Expired => "see the server's log: reading the remote hangs",
             RemoteCause::StoreDamaged => "restore the server's database from a backup",
             RemoteCause::GitMissing => "install git on the server",
+            RemoteCause::MirrorFailed => {
+                "check free space and permissions of the server's data directory"
+            }
         }
     }
 }

@@ -6,3 +6,4 @@ pub mod config;
 pub mod net;
 pub mod reject;
 pub mod routes;
+pub mod sources;

@@ -1,0 +1,8 @@
+//! The sources of the desired state, with real git repositories and a real HTTP server.
+
+mod git_failures;
+mod git_reading;
+mod page;
+mod polling;
+mod repo;
+mod web;
