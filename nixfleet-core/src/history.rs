@@ -11,8 +11,9 @@ use crate::ids::{CommitId, CommitPrefix, CommitRef};
 /// The commits of the tracked branch, newest first, with an index for look-ups by id or prefix.
 ///
 /// Built once per fetched head (sorting once, `O(n log n)`); every look-up is `O(log n)`.
-/// The list should follow first parents, so that a distance in it is what people mean by
-/// "N commits behind"; commits beside it belong into the off-branch knowledge.
+/// The list may hold merged side branches: then [`CommitHistory::with_reachable`] makes a distance
+/// what `git rev-list --count` says. Without it the distance in the list counts, which is the same
+/// for a branch without merges.
 ///
 /// ```
 /// use nixfleet_core::{CommitHistory, CommitId, CommitRelation};
@@ -28,6 +29,8 @@ pub struct CommitHistory {
     /// Positions in `newest_first`, sorted by commit id (and by position for a repeated id).
     by_id: Vec<usize>,
     off_branch: BTreeMap<CommitId, OffBranch>,
+    /// For each listed commit how many commits it reaches, itself included; empty if not counted.
+    reachable: Vec<u32>,
 }
 
 /// How a commit that is not in the list compares with the head of the branch, as
@@ -105,7 +108,35 @@ impl CommitHistory {
             newest_first,
             by_id,
             off_branch,
+            reachable: Vec::new(),
         }
+    }
+
+    /// The same history with the number of commits that each listed one reaches, itself included
+    /// and in the same order. Every listed commit must be an ancestor of the first, so that the
+    /// difference of two numbers is how far apart they are.
+    ///
+    /// ```
+    /// use nixfleet_core::{CommitHistory, CommitId, CommitRelation};
+    /// let id = |digit: &str| digit.repeat(40).parse::<CommitId>().unwrap();
+    /// // A merge of two commits that were both made on top of the first one.
+    /// let commits = vec![id("4"), id("3"), id("2"), id("1")];
+    /// let history = CommitHistory::new(commits).with_reachable(vec![4, 2, 2, 1]);
+    /// assert_eq!(history.relation(id("3").into(), id("4")), CommitRelation::Behind(2));
+    /// ```
+    #[must_use]
+    pub fn with_reachable(mut self, reachable: Vec<u32>) -> Self {
+        if reachable.len() == self.newest_first.len() {
+            self.reachable = reachable;
+        }
+        self
+    }
+
+    /// The same history with other knowledge about commits that are not in the list.
+    #[must_use]
+    pub fn knowing(mut self, off_branch: BTreeMap<CommitId, OffBranch>) -> Self {
+        self.off_branch = off_branch;
+        self
     }
 
     /// How many commits are listed.
@@ -207,9 +238,9 @@ impl CommitHistory {
         };
         if let Some(held) = self.position(&commit) {
             return if held > wanted {
-                CommitRelation::Behind(count(held - wanted))
+                CommitRelation::Behind(self.distance(wanted, held))
             } else {
-                CommitRelation::Ahead(count(wanted - held))
+                CommitRelation::Ahead(self.distance(held, wanted))
             };
         }
         match self.off_branch.get(&commit) {
@@ -226,6 +257,14 @@ impl CommitHistory {
             known.and(desired)
         } else {
             known
+        }
+    }
+
+    /// How many commits lie between two positions, the newer one first.
+    fn distance(&self, newer: usize, older: usize) -> u32 {
+        match (self.reachable.get(newer), self.reachable.get(older)) {
+            (Some(newer), Some(older)) if newer > older => newer - older,
+            (_, _) => count(older - newer),
         }
     }
 

@@ -8,10 +8,9 @@ pub mod version_json;
 
 use std::sync::Arc;
 
-use nixfleet_core::desired::{Snapshot, Unavailable};
-use nixfleet_core::lock::LockHistory;
+use nixfleet_core::desired::{RemoteHistory, Snapshot, Unavailable};
 
-pub use git::{BranchCommits, GitSource, Limits, MirrorReader};
+pub use git::{GitSource, Limits, MirrorReader};
 pub use poller::{Poll, Poller};
 pub use remote::{Branch, Remote, RemoteError};
 pub use version_json::VersionJsonSource;
@@ -24,16 +23,7 @@ pub struct Fetched {
     /// The bytes of `flake.lock` behind the hash, where the source has them.
     pub lock: Option<Arc<[u8]>>,
     /// The past of the tracked branch, where the source knows it.
-    pub history: Option<Arc<History>>,
-}
-
-/// The past of the tracked branch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct History {
-    /// Its commits.
-    pub commits: BranchCommits,
-    /// The versions of `flake.lock`.
-    pub locks: LockHistory,
+    pub history: Option<Arc<RemoteHistory>>,
 }
 
 /// One configured source of the desired state.

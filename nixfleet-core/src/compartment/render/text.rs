@@ -100,6 +100,7 @@ pub(super) fn cause(cause: RemoteCause) -> String {
         RemoteCause::Expired => "the last reading is too old",
         RemoteCause::StoreDamaged => "the server's database is damaged",
         RemoteCause::GitMissing => "git is missing on the server",
+        RemoteCause::MirrorFailed => "the server cannot keep its copy of the repository",
     };
     text.to_owned()
 }

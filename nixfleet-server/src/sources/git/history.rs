@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use nixfleet_core::lock::{FlakeLock, LockHistory, LockSummary, LockVersion};
-use nixfleet_core::{CommitId, LockHash, Timestamp, lock_hash};
+use nixfleet_core::{CommitHistory, CommitId, LockHash, OffBranch, Timestamp, lock_hash};
 use tokio::time::Instant;
 
 use super::graph;
@@ -26,17 +26,6 @@ pub(super) struct HistoryReader {
     known: BTreeMap<CommitId, Option<Read>>,
 }
 
-/// The commits of a branch, newest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BranchCommits {
-    /// Each with the number of listed commits that it reaches, itself included; absent if the
-    /// history has too many merges to count.
-    pub commits: Vec<CommitId>,
-    pub reachable: Option<Vec<u32>>,
-    /// Whether older commits were left out.
-    pub truncated: bool,
-}
-
 impl HistoryReader {
     /// The commits reachable from `head`, in topological order.
     pub async fn commits(
@@ -45,9 +34,9 @@ impl HistoryReader {
         head: CommitId,
         limit: usize,
         end: Instant,
-    ) -> Result<BranchCommits, Trouble> {
+    ) -> Result<CommitHistory, Trouble> {
         let head = head.to_string();
-        let count = format!("--max-count={}", limit.saturating_add(1));
+        let count = format!("--max-count={limit}");
         let arguments = ["rev-list", "--topo-order", "--parents", &count, &head];
         // A line holds a commit and its parents, usually one.
         let bounds = mirror.within(remaining(end), limit.saturating_mul(400).max(1 << 16));
@@ -60,14 +49,9 @@ impl HistoryReader {
                 Ok([]) | Err(_) => return Err(Trouble::damaged("git listed no commit")),
             }
         }
-        let truncated = rows.len() > limit;
-        rows.truncate(limit);
         let reachable = graph::reachable(&rows);
-        Ok(BranchCommits {
-            commits: rows.into_iter().map(|(commit, _)| commit).collect(),
-            reachable,
-            truncated,
-        })
+        let commits = rows.into_iter().map(|(commit, _)| commit).collect();
+        Ok(CommitHistory::new(commits).with_reachable(reachable.unwrap_or_default()))
     }
 
     /// The versions of `flake.lock` that led to `head`.
@@ -115,13 +99,12 @@ impl HistoryReader {
     }
 }
 
-/// How a commit that is not on the branch compares with the head: commits only it has, and
-/// commits only the branch has. `None` if the mirror does not hold it.
+/// How a commit that is not on the branch compares with the head; `None` if the mirror does not hold it.
 pub(super) async fn beside(
     mirror: &Mirror,
     head: CommitId,
     commit: CommitId,
-) -> Result<Option<(u32, u32)>, Trouble> {
+) -> Result<Option<OffBranch>, Trouble> {
     let held = format!("{commit}^{{commit}}");
     let probe = ["cat-file", "-e", &held];
     if mirror.read(&probe, None, mirror.quick()).await.is_err() {
@@ -133,7 +116,7 @@ pub(super) async fn beside(
     let text = String::from_utf8_lossy(&output);
     let mut numbers = text.split_whitespace().map(str::parse);
     match (numbers.next(), numbers.next()) {
-        (Some(Ok(ahead)), Some(Ok(behind))) => Ok(Some((ahead, behind))),
+        (Some(Ok(ahead)), Some(Ok(behind))) => Ok(Some(OffBranch { ahead, behind })),
         (_, _) => Err(Trouble::damaged("git did not count the commits")),
     }
 }

@@ -13,18 +13,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nixfleet_core::desired::{FETCH_BUDGET, RemoteCause, Snapshot, Unavailable};
-use nixfleet_core::{CommitId, lock_hash};
+use nixfleet_core::desired::{FETCH_BUDGET, RemoteCause, RemoteHistory, Snapshot, Unavailable};
+use nixfleet_core::{CommitId, OffBranch, lock_hash};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
-pub use history::BranchCommits;
 use history::HistoryReader;
 use mirror::{Mirror, ObjectFormat};
 use trouble::Trouble;
 
+use super::Fetched;
 use super::remote::{Branch, Remote};
-use super::{Fetched, History};
 
 /// Pauses before the second and the third attempt of one fetch.
 const PAUSES: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
@@ -276,7 +275,7 @@ impl GitSource {
     }
 
     /// A history only explains: without one the snapshot is still good.
-    async fn read_history(&mut self, head: CommitId, end: Instant) -> Option<Arc<History>> {
+    async fn read_history(&mut self, head: CommitId, end: Instant) -> Option<Arc<RemoteHistory>> {
         let commits = self
             .history
             .commits(&self.mirror, head, self.limits.commits, end);
@@ -285,7 +284,7 @@ impl GitSource {
             .history
             .locks(&self.mirror, head, self.limits.lock_versions, end);
         match (commits, locks.await) {
-            (Ok(commits), Ok(locks)) => Some(Arc::new(History { commits, locks })),
+            (Ok(commits), Ok(locks)) => Some(Arc::new(RemoteHistory { commits, locks })),
             (Err(trouble), _) | (_, Err(trouble)) => {
                 self.history_damaged = matches!(trouble, Trouble::Damaged(_));
                 let why = trouble.into_unavailable();
@@ -326,15 +325,6 @@ impl GitSource {
 #[derive(Clone, Debug)]
 pub struct MirrorReader(Arc<Mirror>);
 
-/// How a commit that is not on the branch compares with its head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Beside {
-    /// Commits reachable from it and not from the head.
-    pub ahead: u32,
-    /// Commits reachable from the head and not from it.
-    pub behind: u32,
-}
-
 impl MirrorReader {
     /// How each commit compares with `head`; commits that the mirror does not hold are left out.
     ///
@@ -344,12 +334,12 @@ impl MirrorReader {
         &self,
         head: CommitId,
         commits: &[CommitId],
-    ) -> Result<BTreeMap<CommitId, Beside>, Unavailable> {
+    ) -> Result<BTreeMap<CommitId, OffBranch>, Unavailable> {
         let mut relations = BTreeMap::new();
         for &commit in commits {
             let found = history::beside(&self.0, head, commit).await;
-            if let Some((ahead, behind)) = found.map_err(Trouble::into_unavailable)? {
-                relations.insert(commit, Beside { ahead, behind });
+            if let Some(relation) = found.map_err(Trouble::into_unavailable)? {
+                relations.insert(commit, relation);
             }
         }
         Ok(relations)

@@ -277,7 +277,7 @@ async fn another_remote_in_the_same_folder_starts_afresh() {
         !fetched.snapshot.rewritten,
         "another repository is not a rewritten one"
     );
-    assert_eq!(fetched.history.unwrap().commits.commits, [head]);
+    assert_eq!(fetched.history.unwrap().commits.commits(), [head]);
 }
 
 #[tokio::test]
