@@ -1,0 +1,175 @@
+//! State sync with browsers and other clients: a numbered log of changes, and the client's half
+//! of the protocol (spec 04, "Sync protocol").
+
+mod replica;
+mod view;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+pub use replica::{Replica, ReplicaStep};
+pub use view::{
+    Change, CommandView, DeployedView, DesiredView, EventView, HostView, ProgressView, RemoteView,
+    StatusView, SyncState, TestsView,
+};
+
+use crate::ids::StateVersion;
+
+/// How many deltas are kept for clients that come back.
+pub const KEPT_DELTAS: usize = 1024;
+/// How many hosts travel in one part of a full state.
+pub const HOSTS_PER_PART: usize = 64;
+
+/// One numbered change: one entity's whole new value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Delta {
+    /// The version after the change.
+    pub version: StateVersion,
+    /// The change.
+    pub change: Change,
+}
+
+/// What a client that has a version needs to catch up.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CatchUp {
+    /// Exactly the deltas after its version; may be empty.
+    Deltas(Vec<Arc<Delta>>),
+    /// Everything: its version is too old or of another epoch.
+    Full,
+}
+
+/// The state as clients see it, its version, and the most recent changes. Version and state change
+/// together, in [`SyncLog::publish`] and nowhere else.
+#[derive(Clone, Debug)]
+pub struct SyncLog {
+    version: StateVersion,
+    state: SyncState,
+    recent: VecDeque<Arc<Delta>>,
+}
+
+impl SyncLog {
+    /// A log that starts at a version with a state.
+    #[must_use]
+    pub fn new(version: StateVersion, state: SyncState) -> Self {
+        Self { version, state, recent: VecDeque::new() }
+    }
+
+    /// Records a change; `None` if it changes nothing, and then the version stays.
+    pub fn publish(&mut self, change: Change) -> Option<Arc<Delta>> {
+        if !self.state.apply(&change) {
+            return None;
+        }
+        self.version = self.version.next();
+        let delta = Arc::new(Delta { version: self.version, change });
+        self.recent.push_back(delta.clone());
+        if self.recent.len() > KEPT_DELTAS {
+            self.recent.pop_front();
+        }
+        Some(delta)
+    }
+
+    /// The current version.
+    #[must_use]
+    pub fn version(&self) -> StateVersion {
+        self.version
+    }
+
+    /// The current state.
+    #[must_use]
+    pub fn state(&self) -> &SyncState {
+        &self.state
+    }
+
+    /// What a client at `from` needs.
+    #[must_use]
+    pub fn catch_up(&self, from: StateVersion) -> CatchUp {
+        if from.epoch != self.version.epoch || from.number > self.version.number {
+            return CatchUp::Full;
+        }
+        let missing = self.version.number - from.number;
+        match usize::try_from(missing).ok().and_then(|n| self.recent.len().checked_sub(n)) {
+            Some(skip) => CatchUp::Deltas(self.recent.iter().skip(skip).cloned().collect()),
+            None => CatchUp::Full,
+        }
+    }
+}
+
+/// What the server sends to a client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "payload", rename_all = "snake_case")]
+pub enum ServerMessage {
+    /// One part of the full state, on connect.
+    Init(Box<FullState>),
+    /// Consecutive changes.
+    Delta(Deltas),
+    /// The beacon: the current version, behind the deltas on the same channel.
+    Sync {
+        /// The current version.
+        version: StateVersion,
+    },
+    /// One part of the full state, as the answer to `get_state` or after a client fell behind.
+    FullState(Box<FullState>),
+    /// Unversioned: load and last sign of life of some hosts.
+    Telemetry(Vec<Telemetry>),
+}
+
+/// What a client sends to the server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "payload", rename_all = "snake_case")]
+pub enum ClientMessage {
+    /// Send me the full state.
+    GetState,
+}
+
+/// Consecutive changes of one tick: the first has version `first`, each next one more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Deltas {
+    /// Version of the first change.
+    pub first: StateVersion,
+    /// The changes.
+    pub changes: Vec<Change>,
+}
+
+/// One part of a full state. All parts of one state carry the same version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FullState {
+    /// Version of the state.
+    pub version: StateVersion,
+    /// Number of this part, from 0.
+    pub part: u32,
+    /// Number of parts, at least 1.
+    pub parts: u32,
+    /// This part's entities.
+    pub state: SyncState,
+}
+
+/// Load and last sign of life of one host; outside the versioned state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Telemetry {
+    /// The host.
+    pub id: crate::ids::HostId,
+    /// Last sign of life.
+    pub last_seen: crate::time::Timestamp,
+    /// Load, where reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<crate::wire::agent::Metrics>,
+}
+
+/// A full state in parts of about [`HOSTS_PER_PART`] hosts.
+#[must_use]
+pub fn parts(version: StateVersion, state: &SyncState) -> Vec<FullState> {
+    let pieces = state.split(HOSTS_PER_PART);
+    let parts = u32::try_from(pieces.len()).unwrap_or(u32::MAX);
+    let numbered = pieces.into_iter().zip(0u32..);
+    numbered.map(|(state, part)| FullState { version, part, parts, state }).collect()
+}
+
+/// Consecutive deltas as one message; `None` for an empty slice.
+#[must_use]
+pub fn frame(deltas: &[Arc<Delta>]) -> Option<ServerMessage> {
+    let first = deltas.first()?.version;
+    let changes = deltas.iter().map(|delta| delta.change.clone()).collect();
+    Some(ServerMessage::Delta(Deltas { first, changes }))
+}

@@ -1,0 +1,395 @@
+//! What clients see of the fleet. The names of the fields are part of the protocol.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::compartment::{Attention, HostAssessment, Reason, Status};
+use crate::desired::PendingPr;
+use crate::host::{Actor, DeployOutcome, Hold, LockReport, TestVerdict};
+use crate::ids::{CommandId, CommitId, CommitRef, HostId, LockHash, StorePath};
+use crate::lifecycle::Phase;
+use crate::op::Op;
+use crate::report::ProgressStage;
+use crate::time::Timestamp;
+
+/// How many events clients keep.
+pub const KEPT_EVENTS: usize = 200;
+
+/// Everything a client knows. Entities are replaced whole, by key.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SyncState {
+    /// What the repository says should run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desired: Option<DesiredView>,
+    /// The open update pull request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update_pr: Option<PendingPr>,
+    /// Hosts: identity and facts.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub hosts: BTreeMap<HostId, HostView>,
+    /// Their five statuses with reasons.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub statuses: BTreeMap<HostId, StatusView>,
+    /// Open commands, and the last ended one of each host.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub commands: BTreeMap<CommandId, CommandView>,
+    /// The last [`KEPT_EVENTS`] events.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub events: BTreeMap<u64, EventView>,
+}
+
+/// One entity's whole new value. Applying it twice is harmless.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// A new host.
+    HostAdded(Box<HostView>),
+    /// Identity or facts of a host.
+    HostUpdated(Box<HostView>),
+    /// The five statuses of a host.
+    StatusUpdated(HostId, StatusView),
+    /// A host is gone, with its statuses and commands.
+    HostRemoved(HostId),
+    /// A command was made.
+    CommandStarted(Box<CommandView>),
+    /// A command got on.
+    CommandProgress(Box<CommandView>),
+    /// A command ended.
+    CommandFinished(Box<CommandView>),
+    /// The update pull request appeared, changed or went.
+    UpdatePrChanged(Option<PendingPr>),
+    /// The desired state changed.
+    DesiredChanged(Box<DesiredView>),
+    /// Something happened.
+    Event(EventView),
+}
+
+/// A host: identity and facts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostView {
+    /// Its id.
+    pub id: HostId,
+    /// Its name.
+    pub hostname: String,
+    /// Whether its agent is connected.
+    pub online: bool,
+    /// Since when it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offline_since: Option<Timestamp>,
+    /// Whether its agent speaks command ids; an existing one is served as far as it allows.
+    pub command_ids: bool,
+    /// `nixos`, `macos` or `linux`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_type: Option<String>,
+    /// Version of its agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_version: Option<String>,
+    /// Version of its operating system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os_version: Option<String>,
+    /// Version of nixpkgs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nixpkgs_version: Option<String>,
+    /// Where it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+    /// What it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_type: Option<String>,
+    /// Its colour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub theme_color: Option<String>,
+    /// The commit checked out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<CommitRef>,
+    /// Its lock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<LockReport>,
+    /// Whether there are local changes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dirty: bool,
+    /// Why the checkout cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repo_error: Option<String>,
+    /// What is deployed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployed: Option<DeployedView>,
+    /// Store path of the running system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<StorePath>,
+    /// Number of the profile generation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile_number: Option<u64>,
+    /// Whether a reboot is needed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reboot_required: bool,
+    /// Outcome of the last deploy-class command.
+    pub deploy_outcome: DeployOutcome,
+    /// The last test result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<TestsView>,
+    /// Whether tests are switched on.
+    pub tests_enabled: bool,
+    /// The hold on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+}
+
+/// What is deployed on a host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeployedView {
+    /// The commit, if the inputs are known.
+    pub commit: Option<CommitRef>,
+    /// The lock.
+    pub lock: Option<LockHash>,
+    /// Store path.
+    pub store_path: Option<StorePath>,
+    /// Whether the server inferred it for an existing agent.
+    pub inferred: bool,
+}
+
+/// The last test result of a host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TestsView {
+    /// The commit that was tested.
+    pub commit: Option<CommitRef>,
+    /// How the run ended.
+    pub verdict: TestVerdict,
+    /// Number of executed tests.
+    pub ran: u32,
+    /// Names of failed tests.
+    pub failed: Vec<String>,
+    /// Number of skipped tests.
+    pub skipped: u32,
+    /// When the result arrived.
+    pub at: Timestamp,
+}
+
+/// The five statuses of a host, their reasons, and what is to be told beside them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatusView {
+    /// Statuses, in the order agent, git, lock, system, tests.
+    pub s: [Status; 5],
+    /// Their reasons with parameters.
+    pub r: [Reason; 5],
+    /// Attentions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub a: Vec<Attention>,
+}
+
+impl From<&HostAssessment> for StatusView {
+    fn from(assessment: &HostAssessment) -> Self {
+        Self {
+            s: assessment.statuses(),
+            r: assessment.compartments.each_ref().map(|one| one.reason),
+            a: assessment.attentions.clone(),
+        }
+    }
+}
+
+/// One command.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CommandView {
+    /// Its id.
+    pub id: CommandId,
+    /// Its host.
+    pub host: HostId,
+    /// What it does.
+    pub op: Op,
+    /// Where it is.
+    pub phase: Phase,
+    /// Its sequence number.
+    pub seq: u64,
+    /// Who asked for it.
+    pub actor: Actor,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it entered its phase.
+    pub since: Timestamp,
+    /// Stable code of how it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<String>,
+    /// The same as a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Exit code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// The pinned target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<CommitId>,
+    /// How far it got.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<ProgressView>,
+}
+
+/// How far a command got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgressView {
+    /// Its stage.
+    pub stage: ProgressStage,
+    /// Steps done.
+    pub current: u32,
+    /// Steps in all; 0 if not known.
+    pub total: u32,
+}
+
+/// What the repository says should run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DesiredView {
+    /// The agent version the server expects.
+    pub agent_version: String,
+    /// The remote.
+    pub remote: RemoteView,
+    /// The desired commit, or the last known one.
+    pub commit: Option<CommitId>,
+    /// The desired lock, or the last known one.
+    pub lock: Option<LockHash>,
+    /// First line of the commit message.
+    pub subject: Option<String>,
+    /// When the commit was made.
+    pub commit_time: Option<Timestamp>,
+    /// The tracked branch.
+    pub branch: Option<String>,
+}
+
+/// Whether the remote can be read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum RemoteView {
+    /// Both halves are known.
+    Verified,
+    /// One half is not known, or nothing is.
+    Failed {
+        /// The cause, as a sentence.
+        cause: String,
+        /// What to do about it.
+        hint: String,
+        /// Since when, if everything failed.
+        since: Option<Timestamp>,
+    },
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventView {
+    /// Its number; rises with every event.
+    pub n: u64,
+    /// When.
+    pub at: Timestamp,
+    /// Where, if it concerns one host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostId>,
+    /// Stable code of what happened.
+    pub code: String,
+    /// The same as a sentence.
+    pub text: String,
+}
+
+impl SyncState {
+    /// Applies a change; tells whether it changed anything.
+    pub fn apply(&mut self, change: &Change) -> bool {
+        match change {
+            Change::HostAdded(host) | Change::HostUpdated(host) => {
+                replace(&mut self.hosts, host.id.clone(), (**host).clone())
+            }
+            Change::StatusUpdated(id, status) => replace(&mut self.statuses, id.clone(), status.clone()),
+            Change::HostRemoved(id) => self.remove_host(id),
+            Change::CommandStarted(command)
+            | Change::CommandProgress(command)
+            | Change::CommandFinished(command) => self.put_command(command),
+            Change::UpdatePrChanged(pr) => {
+                let changed = self.update_pr != *pr;
+                self.update_pr.clone_from(pr);
+                changed
+            }
+            Change::DesiredChanged(desired) => {
+                let changed = self.desired.as_ref() != Some(desired);
+                self.desired = Some((**desired).clone());
+                changed
+            }
+            Change::Event(event) => self.put_event(event),
+        }
+    }
+
+    /// Takes in a part of a full state.
+    pub fn merge(&mut self, part: SyncState) {
+        self.desired = part.desired.or(self.desired.take());
+        self.update_pr = part.update_pr.or(self.update_pr.take());
+        self.hosts.extend(part.hosts);
+        self.statuses.extend(part.statuses);
+        self.commands.extend(part.commands);
+        self.events.extend(part.events);
+    }
+
+    /// Pieces with at most `hosts` hosts each; at least one piece.
+    #[must_use]
+    pub fn split(&self, hosts: usize) -> Vec<SyncState> {
+        let mut pieces = Vec::new();
+        let mut all = self.hosts.iter().peekable();
+        while all.peek().is_some() {
+            let mut piece = SyncState::default();
+            for (id, host) in all.by_ref().take(hosts.max(1)) {
+                piece.hosts.insert(id.clone(), host.clone());
+                if let Some(status) = self.statuses.get(id) {
+                    piece.statuses.insert(id.clone(), status.clone());
+                }
+            }
+            pieces.push(piece);
+        }
+        if pieces.is_empty() {
+            pieces.push(SyncState::default());
+        }
+        if let Some(first) = pieces.first_mut() {
+            first.desired.clone_from(&self.desired);
+            first.update_pr.clone_from(&self.update_pr);
+            first.commands.clone_from(&self.commands);
+            first.events.clone_from(&self.events);
+        }
+        pieces
+    }
+
+    fn remove_host(&mut self, id: &HostId) -> bool {
+        let known = self.hosts.remove(id).is_some();
+        let status = self.statuses.remove(id).is_some();
+        let before = self.commands.len();
+        self.commands.retain(|_, command| command.host != *id);
+        known || status || before != self.commands.len()
+    }
+
+    /// Of the ended commands of a host only the newest is kept, and an older one never comes back.
+    fn put_command(&mut self, new: &CommandView) -> bool {
+        if new.phase.is_terminal() {
+            let newer = |c: &CommandView| c.host == new.host && c.phase.is_terminal() && c.seq > new.seq;
+            if self.commands.values().any(newer) {
+                return self.commands.remove(&new.id).is_some();
+            }
+            self.commands.retain(|id, c| {
+                *id == new.id || c.host != new.host || !c.phase.is_terminal() || c.seq > new.seq
+            });
+        }
+        replace(&mut self.commands, new.id, new.clone())
+    }
+
+    fn put_event(&mut self, event: &EventView) -> bool {
+        let newest = self.events.last_key_value().map_or(0, |(n, _)| *n);
+        let kept = u64::try_from(KEPT_EVENTS).unwrap_or(u64::MAX);
+        if event.n.saturating_add(kept) <= newest {
+            return false;
+        }
+        let changed = replace(&mut self.events, event.n, event.clone());
+        let newest = newest.max(event.n);
+        self.events.retain(|n, _| n.saturating_add(kept) > newest);
+        changed
+    }
+}
+
+fn replace<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, V>, key: K, value: V) -> bool {
+    if map.get(&key) == Some(&value) {
+        return false;
+    }
+    map.insert(key, value);
+    true
+}
