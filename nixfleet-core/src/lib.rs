@@ -12,6 +12,7 @@ pub mod lifecycle;
 pub mod lock;
 pub mod op;
 pub mod report;
+pub mod sync;
 pub mod time;
 pub mod wire;
 

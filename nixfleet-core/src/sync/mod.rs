@@ -53,7 +53,11 @@ impl SyncLog {
     /// A log that starts at a version with a state.
     #[must_use]
     pub fn new(version: StateVersion, state: SyncState) -> Self {
-        Self { version, state, recent: VecDeque::new() }
+        Self {
+            version,
+            state,
+            recent: VecDeque::new(),
+        }
     }
 
     /// Records a change; `None` if it changes nothing, and then the version stays.
@@ -62,7 +66,10 @@ impl SyncLog {
             return None;
         }
         self.version = self.version.next();
-        let delta = Arc::new(Delta { version: self.version, change });
+        let delta = Arc::new(Delta {
+            version: self.version,
+            change,
+        });
         self.recent.push_back(delta.clone());
         if self.recent.len() > KEPT_DELTAS {
             self.recent.pop_front();
@@ -89,7 +96,10 @@ impl SyncLog {
             return CatchUp::Full;
         }
         let missing = self.version.number - from.number;
-        match usize::try_from(missing).ok().and_then(|n| self.recent.len().checked_sub(n)) {
+        match usize::try_from(missing)
+            .ok()
+            .and_then(|n| self.recent.len().checked_sub(n))
+        {
             Some(skip) => CatchUp::Deltas(self.recent.iter().skip(skip).cloned().collect()),
             None => CatchUp::Full,
         }
@@ -163,7 +173,14 @@ pub fn parts(version: StateVersion, state: &SyncState) -> Vec<FullState> {
     let pieces = state.split(HOSTS_PER_PART);
     let parts = u32::try_from(pieces.len()).unwrap_or(u32::MAX);
     let numbered = pieces.into_iter().zip(0u32..);
-    numbered.map(|(state, part)| FullState { version, part, parts, state }).collect()
+    numbered
+        .map(|(state, part)| FullState {
+            version,
+            part,
+            parts,
+            state,
+        })
+        .collect()
 }
 
 /// Consecutive deltas as one message; `None` for an empty slice.

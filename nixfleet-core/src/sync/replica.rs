@@ -64,7 +64,11 @@ impl Replica {
 
     fn part(&mut self, part: FullState) -> ReplicaStep {
         if part.part == 0 {
-            self.staging = Some(Staging { version: part.version, next: 0, state: SyncState::default() });
+            self.staging = Some(Staging {
+                version: part.version,
+                next: 0,
+                state: SyncState::default(),
+            });
         }
         let fits = |staging: &Staging| staging.version == part.version && staging.next == part.part;
         let Some(mut staging) = self.staging.take().filter(fits) else {
@@ -77,7 +81,10 @@ impl Replica {
             return ReplicaStep::Unchanged;
         }
         self.asked = false;
-        if self.version.is_some_and(|own| own.epoch == staging.version.epoch && own > staging.version) {
+        if self
+            .version
+            .is_some_and(|own| own.epoch == staging.version.epoch && own > staging.version)
+        {
             return ReplicaStep::Unchanged;
         }
         self.version = Some(staging.version);
@@ -89,7 +96,9 @@ impl Replica {
         let mut version = deltas.first;
         let mut step = ReplicaStep::Unchanged;
         for change in deltas.changes {
-            let Some(own) = self.version.filter(|own| own.epoch == version.epoch) else { return self.ask() };
+            let Some(own) = self.version.filter(|own| own.epoch == version.epoch) else {
+                return self.ask();
+            };
             if version == own.next() {
                 self.state.apply(&change);
                 self.version = Some(version);

@@ -49,7 +49,7 @@ pub enum Change {
     /// Identity or facts of a host.
     HostUpdated(Box<HostView>),
     /// The five statuses of a host.
-    StatusUpdated(HostId, StatusView),
+    StatusUpdated(Box<StatusView>),
     /// A host is gone, with its statuses and commands.
     HostRemoved(HostId),
     /// A command was made.
@@ -170,6 +170,8 @@ pub struct TestsView {
 /// The five statuses of a host, their reasons, and what is to be told beside them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StatusView {
+    /// The host.
+    pub id: HostId,
     /// Statuses, in the order agent, git, lock, system, tests.
     pub s: [Status; 5],
     /// Their reasons with parameters.
@@ -179,9 +181,12 @@ pub struct StatusView {
     pub a: Vec<Attention>,
 }
 
-impl From<&HostAssessment> for StatusView {
-    fn from(assessment: &HostAssessment) -> Self {
+impl StatusView {
+    /// The statuses of a host by its assessment.
+    #[must_use]
+    pub fn new(id: HostId, assessment: &HostAssessment) -> Self {
         Self {
+            id,
             s: assessment.statuses(),
             r: assessment.compartments.each_ref().map(|one| one.reason),
             a: assessment.attentions.clone(),
@@ -295,7 +300,9 @@ impl SyncState {
             Change::HostAdded(host) | Change::HostUpdated(host) => {
                 replace(&mut self.hosts, host.id.clone(), (**host).clone())
             }
-            Change::StatusUpdated(id, status) => replace(&mut self.statuses, id.clone(), status.clone()),
+            Change::StatusUpdated(status) => {
+                replace(&mut self.statuses, status.id.clone(), (**status).clone())
+            }
             Change::HostRemoved(id) => self.remove_host(id),
             Change::CommandStarted(command)
             | Change::CommandProgress(command)
@@ -362,7 +369,8 @@ impl SyncState {
     /// Of the ended commands of a host only the newest is kept, and an older one never comes back.
     fn put_command(&mut self, new: &CommandView) -> bool {
         if new.phase.is_terminal() {
-            let newer = |c: &CommandView| c.host == new.host && c.phase.is_terminal() && c.seq > new.seq;
+            let newer =
+                |c: &CommandView| c.host == new.host && c.phase.is_terminal() && c.seq > new.seq;
             if self.commands.values().any(newer) {
                 return self.commands.remove(&new.id).is_some();
             }

@@ -106,7 +106,8 @@ pub(super) fn cause(cause: RemoteCause) -> String {
 }
 
 /// The same with the detail of the reading, if there is one.
-pub(super) fn cause_with_detail(unavailable: &Unavailable) -> String {
+#[must_use]
+pub fn cause_with_detail(unavailable: &Unavailable) -> String {
     let detail = clean(&unavailable.detail, 120);
     if detail.is_empty() {
         cause(unavailable.cause)
