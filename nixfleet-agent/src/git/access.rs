@@ -108,3 +108,56 @@ fn ssh_command(request: &PullRequest) -> Result<String, PullError> {
     }
     Ok(format!("{base} -o IdentitiesOnly=yes -i '{path}'"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::git::PullSource;
+
+    fn request(token_file: Option<PathBuf>) -> PullRequest {
+        PullRequest {
+            source: PullSource::Existing { dir: "/x".into() },
+            branch: "main".into(),
+            target: None,
+            token_file,
+            ssh_key_file: Some("/key file".into()),
+        }
+    }
+
+    #[test]
+    fn sec14_a_token_is_only_in_a_private_file_that_goes_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let token_file = folder.path().join("token");
+        fs::write(&token_file, "canary\n").unwrap();
+        let remote: RemoteUrl = "https://example.org/a/b".parse().unwrap();
+        let access = Access::new(&request(Some(token_file)), &remote, folder.path()).unwrap();
+        let encoded = BASE64.encode(b"x-access-token:canary");
+        for text in access.words.iter().chain(access.environment.values()) {
+            assert!(!text.contains("canary") && !text.contains(&encoded));
+        }
+        let file = access.header_file.clone().unwrap();
+        assert!(fs::read_to_string(&file).unwrap().contains(&encoded));
+        let mode = fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        drop(access);
+        assert!(!file.exists());
+    }
+
+    #[test]
+    fn a_token_is_not_sent_in_the_clear_and_only_one_protocol_is_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let token_file = folder.path().join("token");
+        fs::write(&token_file, "canary").unwrap();
+        let remote: RemoteUrl = "http://example.org/a".parse().unwrap();
+        assert!(Access::new(&request(Some(token_file)), &remote, folder.path()).is_err());
+
+        let remote: RemoteUrl = "git@example.org:a".parse().unwrap();
+        let access = Access::new(&request(None), &remote, folder.path()).unwrap();
+        let open = |word: &&String| word.starts_with("protocol.");
+        let opened: Vec<&String> = access.words.iter().filter(open).collect();
+        assert_eq!(opened, ["protocol.ssh.allow=always"]);
+        assert!(access.environment["GIT_SSH_COMMAND"].ends_with("-i '/key file'"));
+    }
+}
