@@ -32,13 +32,23 @@ pub struct ServeArgs {
     #[arg(long, env = "NIXFLEET_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<String>,
     /// Git remote (URL or path) that says what should run
-    #[arg(long, env = "NIXFLEET_REPO", value_name = "URL")]
+    #[arg(
+        long,
+        env = "NIXFLEET_REPO",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     pub repo: Option<String>,
     /// Branch of the remote [default: main]
     #[arg(long, env = "NIXFLEET_BRANCH", value_name = "NAME")]
     pub branch: Option<String>,
     /// URL of a version.json that says what should run
-    #[arg(long, env = "NIXFLEET_VERSION_URL", value_name = "URL")]
+    #[arg(
+        long,
+        env = "NIXFLEET_VERSION_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     pub version_url: Option<String>,
     /// How long an answer of the remote counts as fresh [default: 5s]
     #[arg(long, env = "NIXFLEET_VERSION_FETCH_TTL", value_name = "DURATION")]

@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError};
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
@@ -265,16 +265,19 @@ impl Socket {
             code,
             reason: text.into(),
         });
+        // Closing while bytes of the peer lie unread would reset the connection and destroy the
+        // close frame on its way. After an orderly goodbye there are none.
+        let unread = matches!(reason, CloseReason::TooLarge | CloseReason::Broken(_));
         let farewell = async {
             if frame.is_some() {
                 self.stream.close(frame).await.ok();
             } else {
                 self.stream.flush().await.ok();
             }
-            // Closing while bytes of the peer lie unread would reset the connection and destroy the
-            // close frame on its way.
             while let Some(Ok(_)) = self.stream.next().await {}
-            discard(self.stream.get_mut()).await.ok();
+            if unread {
+                discard(self.stream.get_mut()).await.ok();
+            }
         };
         timeout(FAREWELL, farewell).await.ok();
         self.closed = Some(reason);
@@ -288,6 +291,12 @@ enum Step {
 }
 
 fn lost_or_broken(error: &WsError) -> CloseReason {
+    if matches!(
+        error,
+        WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake)
+    ) {
+        return CloseReason::Lost;
+    }
     if matches!(
         error,
         WsError::Protocol(_) | WsError::Utf8(_) | WsError::Capacity(_)

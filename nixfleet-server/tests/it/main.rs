@@ -1,4 +1,5 @@
 //! Tests of the server adapters with real SQLite, real git and real sockets.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod network;
 mod sources;
