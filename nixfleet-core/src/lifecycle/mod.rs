@@ -1,5 +1,34 @@
 //! The lifecycle of one command: a pure transition function over a table (spec 02).
+//!
+//! [`Command`] is the record and the state, [`Event`] what happens to it, [`Step`] what is to be
+//! done about it. Every rule is a row of [`TABLE`], or of [`IGNORED`] where nothing happens.
 
+mod command;
+mod ending;
+mod event;
+mod freshness;
+mod goal;
+mod guard;
+mod late;
+mod machine;
+mod outcome;
+mod perform;
 mod phase;
+mod step;
+mod table;
+pub mod timing;
 
+pub use command::{Baseline, Command, CommandArgs, Exit, Target};
+pub use ending::{Ending, EndingKind, GoalGap, UnknownCause, UnverifiedCause};
+pub use event::{
+    Address, Deadline, DeadlineReason, Event, EventKind, ExitReport, Half, Registration, Signal,
+    Withdrawal,
+};
+pub use freshness::{Expectation, Freshness, FreshnessFacts, Relation};
+pub use goal::{Verdict, Waiting, activation_on_record, goal_verdict, infer_deployment};
+pub use guard::{Guard, guards};
+pub use late::late_result;
+pub use outcome::{DeployEffect, ENDINGS, EndingSpec, Trace};
 pub use phase::Phase;
+pub use step::Step;
+pub use table::{Arm, Do, IGNORED, Row, TABLE, To, row};

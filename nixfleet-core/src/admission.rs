@@ -1,0 +1,513 @@
+//! May this operation run on this host now? The only way to a command that is sent leads through
+//! [`admit`], so that no route can skip a right, a hold or a second factor (spec 02 rule 12).
+
+mod refusal;
+
+use serde::{Deserialize, Serialize};
+
+pub use refusal::{Refusal, RefusalCode};
+
+use crate::compartment::Status;
+use crate::desired::Remote;
+use crate::host::{Actor, AgentProtocol, Generation, Hold, HostIdentity, HostObservation, Presence, TestKey};
+use crate::ids::{CommandId, HostId};
+use crate::lifecycle::{Baseline, CommandArgs, Target};
+use crate::op::{Need, Op, OpClass, Performer};
+use crate::time::Timestamp;
+
+/// A check that is made where commands enter the lifecycle, and not by this crate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Check {
+    /// Not configured for this operation or host.
+    NotRequired,
+    /// Made, and passed.
+    Passed,
+    /// Required, and missing or failed.
+    Missing,
+}
+
+/// What somebody wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// On which host.
+    pub host: HostId,
+    /// Which operation.
+    pub op: Op,
+    /// With which arguments.
+    pub args: CommandArgs,
+    /// Who asks.
+    pub actor: Actor,
+    /// Whether the actor has the right, by role.
+    pub permitted: bool,
+    /// The second factor of this request.
+    pub second_factor: Check,
+    /// Bypass already-current, outdated or unknown git and lock, and dirty; nothing else.
+    pub force: bool,
+    /// The caller confirmed explicitly.
+    pub confirmed: bool,
+    /// Reboot although another command is active.
+    pub override_busy: bool,
+    /// Why, in the caller's words; needed on a held host.
+    pub reason: Option<String>,
+    /// What "desired" means: a rollout pins its own target; `None` is the remote's state now.
+    pub target: Option<Target>,
+}
+
+impl Request {
+    /// A plain request of a permitted actor, with nothing overridden.
+    #[must_use]
+    pub fn new(host: HostId, op: Op, actor: Actor) -> Self {
+        Self {
+            host,
+            op,
+            args: CommandArgs::default(),
+            actor,
+            permitted: true,
+            second_factor: Check::NotRequired,
+            force: false,
+            confirmed: false,
+            override_busy: false,
+            reason: None,
+            target: None,
+        }
+    }
+}
+
+/// What occupies a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Occupant {
+    /// The command; `None` for work that nobody tracks any more but the agent still does.
+    pub id: Option<CommandId>,
+    /// Its operation.
+    pub op: Op,
+}
+
+/// Whether a maintenance window allows automations now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WindowState {
+    /// No window is configured, or it is open.
+    Open,
+    /// Closed.
+    Closed {
+        /// The next opening, where one is known.
+        opens: Option<Timestamp>,
+    },
+}
+
+/// The update pull request, as far as merging or reverting it goes (spec 05).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PrState {
+    /// There is none.
+    NotKnown,
+    /// Known, and its checks verdict (or an explicit override) allows it.
+    Eligible,
+    /// Known, but not now; the text says why.
+    NotEligible(String),
+}
+
+/// Everything about a host that admission looks at. Statuses are those before the `working`
+/// overlay, computed against the request's own target.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// Whether the agent is connected.
+    pub presence: Presence,
+    /// What the agent said at registration.
+    pub identity: &'a HostIdentity,
+    /// What the host last said about itself.
+    pub observation: &'a HostObservation,
+    /// The active command, other than one in the restart lane.
+    pub active: Option<Occupant>,
+    /// The active command in the restart lane.
+    pub restarting: Option<Occupant>,
+    /// Status of compartment `agent`.
+    pub agent: Status,
+    /// Status of compartment `git`.
+    pub git: Status,
+    /// Status of compartment `lock`.
+    pub lock: Status,
+    /// The desired state.
+    pub remote: &'a Remote,
+    /// What a test would be about now.
+    pub test_key: Option<&'a TestKey>,
+    /// The hold in force, if any.
+    pub hold: Option<&'a Hold>,
+    /// Whether the target is quarantined (spec 05).
+    pub quarantined: bool,
+    /// Whether the desired commit is signed as configured.
+    pub signature: Check,
+    /// Maintenance window for this kind of operation.
+    pub window: WindowState,
+    /// Whether the host-driven update strategy is on for this host.
+    pub host_driven: bool,
+    /// The update pull request.
+    pub pr: &'a PrState,
+}
+
+/// Which of the two places on a host a command takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lane {
+    /// One command at a time.
+    #[default]
+    Main,
+    /// Beside the main lane: a restart of the agent, or a reboot that overrides a busy host.
+    Restart,
+    /// The server's own short work, which occupies no host.
+    Server,
+}
+
+/// The proof that admission said yes. Only [`admit`] makes one; sending a command requires it.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    request: Request,
+    lane: Lane,
+    target: Option<Target>,
+    rollback: Option<Generation>,
+    baseline: Baseline,
+    protocol: AgentProtocol,
+}
+
+impl Admitted {
+    /// What was asked for.
+    #[must_use]
+    pub const fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// Which place on the host the command takes.
+    #[must_use]
+    pub const fn lane(&self) -> Lane {
+        self.lane
+    }
+
+    /// The desired state pinned for this command, where it has one.
+    #[must_use]
+    pub const fn target(&self) -> Option<&Target> {
+        self.target.as_ref()
+    }
+
+    /// The generation a rollback goes to.
+    #[must_use]
+    pub const fn rollback(&self) -> Option<&Generation> {
+        self.rollback.as_ref()
+    }
+
+    /// The facts before the start.
+    #[must_use]
+    pub const fn baseline(&self) -> &Baseline {
+        &self.baseline
+    }
+
+    /// The protocol of the agent that will get it.
+    #[must_use]
+    pub const fn protocol(&self) -> AgentProtocol {
+        self.protocol
+    }
+}
+
+/// The proof that a command may wait in the queue: its actor has the right, its arguments are
+/// valid, and nothing but time stands in its way. Everything is checked again when it starts.
+#[derive(Clone, Debug)]
+pub struct Queueable {
+    request: Request,
+    waits_for: Option<Refusal>,
+}
+
+impl Queueable {
+    /// What was asked for.
+    #[must_use]
+    pub const fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// What it waits for; `None` if it could start at once.
+    #[must_use]
+    pub const fn waits_for(&self) -> Option<&Refusal> {
+        self.waits_for.as_ref()
+    }
+}
+
+/// Rules that hold for every operation, checked before its own needs, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gate {
+    /// The actor has the right.
+    Right,
+    /// The arguments are valid for the operation.
+    Arguments,
+    /// A configured signature of the desired commit is valid (operations that build it).
+    Signature,
+    /// A hold keeps automations away; a person who changes a held host gives a reason.
+    Hold,
+    /// No automation deploys a quarantined target.
+    Quarantine,
+    /// Automations act on hosts only inside their window.
+    Window,
+    /// The agent is not being restarted.
+    NotRestarting,
+}
+
+/// Every gate, in the order in which they are checked.
+pub const GATES: &[Gate] = &[
+    Gate::Right,
+    Gate::Arguments,
+    Gate::Signature,
+    Gate::Hold,
+    Gate::Quarantine,
+    Gate::Window,
+    Gate::NotRestarting,
+];
+
+/// May this operation run on this host now?
+///
+/// # Errors
+/// The first [`Refusal`] among the [`GATES`] and the needs of the operation in [`crate::OPS`],
+/// in that order.
+pub fn admit(request: &Request, situation: &Situation<'_>) -> Result<Admitted, Refusal> {
+    if let Some(refusal) = refusals(request, situation).into_iter().next() {
+        return Err(refusal);
+    }
+    let rollback = if request.op == Op::Rollback {
+        Some(rollback_target(request, situation)?)
+    } else {
+        None
+    };
+    Ok(Admitted {
+        request: request.clone(),
+        lane: lane(request, situation),
+        target: request.target.or_else(|| Target::desired(situation.remote)),
+        rollback,
+        baseline: Baseline::of(situation),
+        protocol: situation.identity.protocol,
+    })
+}
+
+/// May this operation wait in the queue, because only time or the host stand in its way?
+///
+/// # Errors
+/// The first [`Refusal`] that waiting cannot lift.
+pub fn admit_to_queue(
+    request: &Request,
+    situation: &Situation<'_>,
+) -> Result<Queueable, Refusal> {
+    let mut all = refusals(request, situation);
+    if let Some(position) = all.iter().position(|refusal| !refusal.code.may_wait()) {
+        return Err(all.swap_remove(position));
+    }
+    Ok(Queueable {
+        request: request.clone(),
+        waits_for: all.into_iter().next(),
+    })
+}
+
+/// Every rule that says no, in the order in which they are checked; empty if it may run.
+#[must_use]
+pub fn refusals(request: &Request, situation: &Situation<'_>) -> Vec<Refusal> {
+    let gates = GATES
+        .iter()
+        .filter_map(|gate| check_gate(*gate, request, situation));
+    let needs = request.op.spec().needs.iter();
+    gates
+        .chain(needs.filter_map(|need| check_need(*need, request, situation)))
+        .filter(|refusal| !(request.force && refusal.code.bypassed_by_force()))
+        .collect()
+}
+
+fn lane(request: &Request, situation: &Situation<'_>) -> Lane {
+    if request.op.spec().performer == Performer::Server {
+        Lane::Server
+    } else if request.op == Op::Restart
+        || (request.op == Op::Reboot && situation.active.is_some())
+    {
+        Lane::Restart
+    } else {
+        Lane::Main
+    }
+}
+
+fn check_gate(gate: Gate, request: &Request, situation: &Situation<'_>) -> Option<Refusal> {
+    let spec = request.op.spec();
+    let on_host = spec.performer == Performer::Agent;
+    let automation = request.actor.is_automation();
+    let deploys_desired = matches!(
+        request.op,
+        Op::Pull | Op::Switch | Op::PullSwitch | Op::ForceRebuild
+    );
+    match gate {
+        Gate::Right => (!request.permitted).then_some(Refusal::new(RefusalCode::NotPermitted)),
+        Gate::Arguments => bad_argument(request),
+        Gate::Signature => (deploys_desired && situation.signature == Check::Missing)
+            .then_some(Refusal::new(RefusalCode::SignatureMissing)),
+        Gate::Hold => {
+            let hold = situation.hold.filter(|_| on_host)?;
+            let subject = format!("by {}, {}", hold.by, hold.why);
+            let no_reason = request
+                .reason
+                .as_deref()
+                .is_none_or(|reason| reason.trim().is_empty());
+            if automation {
+                Some(Refusal::about(RefusalCode::Held, subject))
+            } else if spec.class != OpClass::Read && no_reason {
+                Some(Refusal::about(RefusalCode::HoldNeedsReason, subject))
+            } else {
+                None
+            }
+        }
+        Gate::Quarantine => (automation && deploys_desired && situation.quarantined)
+            .then_some(Refusal::new(RefusalCode::Quarantined)),
+        Gate::Window => match situation.window {
+            WindowState::Closed { opens } if automation && on_host => Some(Refusal {
+                code: RefusalCode::OutsideWindow,
+                subject: opens.map(|opens| format!("it opens at {opens}")),
+            }),
+            WindowState::Closed { .. } | WindowState::Open => None,
+        },
+        Gate::NotRestarting => situation.restarting.filter(|_| on_host).map(busy),
+    }
+}
+
+fn check_need(need: Need, request: &Request, situation: &Situation<'_>) -> Option<Refusal> {
+    let code = match need {
+        Need::Online => match situation.presence {
+            Presence::Online => return None,
+            Presence::NeverSeen => RefusalCode::NeverSeen,
+            Presence::Offline { since } => {
+                return Some(Refusal::about(
+                    RefusalCode::Offline,
+                    format!("last heard of at {since}"),
+                ));
+            }
+        },
+        Need::Offline => match situation.presence {
+            Presence::Online => RefusalCode::StillOnline,
+            Presence::NeverSeen | Presence::Offline { .. } => return None,
+        },
+        Need::Idle => return situation.active.map(busy),
+        Need::IdleOrOverride if request.override_busy => return None,
+        Need::IdleOrOverride => return situation.active.map(busy),
+        Need::SomethingToPull => {
+            let current = situation.git == Status::Ok && situation.lock == Status::Ok;
+            if !current || dirty(situation) {
+                return None;
+            }
+            RefusalCode::AlreadyCurrent
+        }
+        Need::GitAndLockCurrent => return not_current(situation),
+        Need::RemoteReadable => return unreadable(situation.remote),
+        Need::Clean if dirty(situation) => RefusalCode::Dirty,
+        Need::TargetKnown => return rollback_target(request, situation).err(),
+        Need::HostDrivenStrategy if !situation.host_driven => RefusalCode::HostDrivenOff,
+        Need::Confirmed if !request.confirmed => RefusalCode::NotConfirmed,
+        Need::SecondFactor if request.second_factor == Check::Missing => {
+            RefusalCode::SecondFactorMissing
+        }
+        Need::Clean | Need::HostDrivenStrategy | Need::Confirmed | Need::SecondFactor => {
+            return None;
+        }
+        Need::EligiblePr => match situation.pr {
+            PrState::Eligible => return None,
+            PrState::NotKnown => RefusalCode::PrUnknown,
+            PrState::NotEligible(why) => {
+                return Some(Refusal::about(RefusalCode::PrNotEligible, why));
+            }
+        },
+    };
+    Some(Refusal::new(code))
+}
+
+fn busy(occupant: Occupant) -> Refusal {
+    let subject = match occupant.id {
+        Some(id) => format!("{} ({id}) is active", occupant.op.name()),
+        None => format!("the agent still runs {}", occupant.op.name()),
+    };
+    Refusal::about(RefusalCode::Busy, subject)
+}
+
+fn dirty(situation: &Situation<'_>) -> bool {
+    situation.observation.repo.is_some_and(|repo| repo.dirty)
+}
+
+/// A dirty checkout makes compartment `git` outdated by itself; saying "dirty" helps more.
+fn not_current(situation: &Situation<'_>) -> Option<Refusal> {
+    let code = match (situation.git, situation.lock) {
+        (Status::Error, _) | (_, Status::Error) => RefusalCode::RemoteUnreadable,
+        (Status::Outdated, _) if dirty(situation) => RefusalCode::Dirty,
+        (Status::Outdated, _) => RefusalCode::GitOutdated,
+        (Status::Unknown | Status::Working, _) => RefusalCode::GitUnknown,
+        (Status::Ok, Status::Outdated) => RefusalCode::LockOutdated,
+        (Status::Ok, Status::Unknown | Status::Working) => RefusalCode::LockUnknown,
+        (Status::Ok, Status::Ok) => return None,
+    };
+    Some(Refusal::new(code))
+}
+
+fn unreadable(remote: &Remote) -> Option<Refusal> {
+    let why = match remote {
+        Remote::Failed { why, .. } => why,
+        Remote::Verified(snapshot) => match (&snapshot.commit, &snapshot.lock) {
+            (Err(why), _) | (Ok(_), Err(why)) => why,
+            (Ok(_), Ok(_)) => return None,
+        },
+    };
+    Some(Refusal {
+        code: RefusalCode::RemoteUnreadable,
+        subject: Some(why.detail.clone()).filter(|detail| !detail.is_empty()),
+    })
+}
+
+/// Arguments reach a command line on the host, so only plain names pass (law C6).
+fn bad_argument(request: &Request) -> Option<Refusal> {
+    let CommandArgs { generation, input } = &request.args;
+    let plain = |name: &str| {
+        !name.is_empty()
+            && name.len() <= 128
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+            && name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+    };
+    let problem = if generation.is_some() && request.op != Op::Rollback {
+        "only rollback takes a generation"
+    } else if input.is_some() && request.op != Op::UpdateInputs {
+        "only update-inputs takes an input"
+    } else if input.as_deref().is_some_and(|name| !plain(name)) {
+        "an input is letters, digits, '.', '_' or '-', starting with a letter or digit"
+    } else {
+        return None;
+    };
+    Some(Refusal::about(RefusalCode::BadArgument, problem))
+}
+
+/// The named generation, or the newest one older than the current one; only what the host itself
+/// lists counts (law D13).
+fn rollback_target(
+    request: &Request,
+    situation: &Situation<'_>,
+) -> Result<Generation, Refusal> {
+    let listed = &situation.observation.generations;
+    let current = listed.iter().find(|generation| generation.current);
+    let Some(wanted) = request.args.generation else {
+        let older = |generation: &&Generation| {
+            !generation.current && current.is_none_or(|now| generation.number < now.number)
+        };
+        return listed
+            .iter()
+            .filter(older)
+            .max_by_key(|generation| generation.number)
+            .cloned()
+            .ok_or(Refusal::new(RefusalCode::NoPreviousGeneration));
+    };
+    let found = listed.iter().find(|generation| generation.number == wanted);
+    match found {
+        None => Err(Refusal::about(
+            RefusalCode::GenerationUnknown,
+            wanted.to_string(),
+        )),
+        Some(generation) if generation.current => {
+            Err(Refusal::new(RefusalCode::GenerationCurrent))
+        }
+        Some(generation) => Ok(generation.clone()),
+    }
+}

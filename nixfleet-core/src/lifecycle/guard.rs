@@ -1,0 +1,441 @@
+//! The circumstances that decide between the rows for one phase and one kind of event. Each kind
+//! of event has its own partition: exactly one of its guards holds, whatever the phase.
+
+use serde::{Deserialize, Serialize};
+
+use super::command::Command;
+use super::event::{Address, Event, EventKind, ExitReport, Registration, Signal, Withdrawal};
+use super::goal::{Verdict, Waiting};
+use super::timing;
+use crate::host::{Actor, AgentProtocol};
+use crate::ids::Token;
+use crate::op::{Goal, Op, OpClass};
+use crate::time::Timestamp;
+
+/// A circumstance under which an event is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Guard {
+    /// There is nothing to tell apart.
+    Always,
+    /// The agent speaks command ids.
+    AgentWithIds,
+    /// An existing agent, without ids.
+    ExistingAgent,
+    /// The server itself does the work.
+    ByServer,
+    /// First attempt, unacknowledged, and certainly no byte left.
+    NothingLeft,
+    /// Some of it may have reached the agent, now or earlier.
+    MayHaveLeft,
+    /// Tells something new: the agent has the command, or its process id.
+    News,
+    /// Tells nothing new.
+    Known,
+    /// An exit is already on record.
+    AlreadyRecorded,
+    /// Exit 0, and exit 0 is all that is asked for.
+    NeedsNothing,
+    /// Facts reported after the exit decide.
+    NeedsFacts,
+    /// The agent has to register again before anything is decided.
+    NeedsReturn,
+    /// The exit code says that it failed.
+    Failed,
+    /// Not acknowledged.
+    Unacknowledged,
+    /// Acknowledged.
+    Acknowledged,
+    /// Not acknowledged, and the agent may still start it.
+    MayStillStart,
+    /// A stronger signal than the one already sent.
+    StrongerSignal,
+    /// The signal was already sent.
+    RepeatedSignal,
+    /// Nothing special.
+    Plain,
+    /// All extensions together stay within the bound.
+    WithinBound,
+    /// Too short, or together above the bound.
+    BeyondBound,
+    /// A person cancels it.
+    Cancelled,
+    /// A newer intent replaces it.
+    Superseded,
+    /// An earlier stage failed.
+    StageFailed,
+    /// A deploy with a person behind it.
+    AttendedDeploy,
+    /// A deploy of an automation: there is nobody to decide.
+    UnattendedDeploy,
+    /// Neither a deploy nor the server's own work.
+    OtherOp,
+    /// Connected, unacknowledged, attempts left, lease not over.
+    ResendDue,
+    /// Nothing to resend, but it may still start.
+    WaitForLease,
+    /// Nothing unacknowledged can start any more.
+    LeaseOver,
+    /// An existing agent whose exit 0 was seen is connected: it did not need to reconnect.
+    StayedConnected,
+    /// The agent is not back.
+    StillAway,
+    /// An operation that may take the agent down.
+    SwitchLike,
+    /// The agent says it runs this command.
+    Running,
+    /// It came back as a new process or boot, as it should.
+    CameBack,
+    /// A restart or reboot whose agent shows the old process or boot.
+    SameProcess,
+    /// The agent does not know the command, but it may still start.
+    MissingMayStart,
+    /// The agent does not know the command, and it cannot start any more.
+    Missing,
+    /// An existing agent, after an exit 0 on record.
+    ExistingAfterExit,
+    /// An existing agent that restarted or rebooted, as far as anyone can tell.
+    ExistingRestarted,
+    /// An existing agent, with no exit on record.
+    ExistingNoExit,
+    /// The facts show the goal reached.
+    Reached,
+    /// Reached, but units failed.
+    UnitsFailed,
+    /// Reached, but the agent is the old one.
+    AgentUnchanged,
+    /// Reached, but only the agent's source changed.
+    OnlySourceChanged,
+    /// Not reached.
+    NotReached,
+    /// Neither confirmed nor denied, for good.
+    Unverified,
+    /// The exit code was a failure, and the facts do not show otherwise.
+    FailedAfterAll,
+    /// Not settled yet.
+    NotYet,
+}
+
+/// The partition of circumstances for a kind of event: exactly one of them holds.
+#[must_use]
+pub const fn guards(kind: EventKind) -> &'static [Guard] {
+    use Guard as G;
+    match kind {
+        EventKind::Start
+        | EventKind::ValidateFail
+        | EventKind::Sent
+        | EventKind::DeadlineWarn
+        | EventKind::DeadlineKill
+        | EventKind::ServerRestart => &[G::Always],
+        EventKind::ValidateOk => &[G::AgentWithIds, G::ExistingAgent, G::ByServer],
+        EventKind::SendFail => &[G::NothingLeft, G::MayHaveLeft],
+        EventKind::Accepted
+        | EventKind::Started
+        | EventKind::Output
+        | EventKind::Progress
+        | EventKind::Heartbeat => &[G::News, G::Known],
+        EventKind::ResultOk => &[
+            G::AlreadyRecorded,
+            G::NeedsNothing,
+            G::NeedsFacts,
+            G::NeedsReturn,
+        ],
+        EventKind::ResultFail => &[G::AlreadyRecorded, G::NeedsFacts, G::Failed],
+        EventKind::KillAck => &[G::AlreadyRecorded, G::Plain],
+        EventKind::Rejected => &[G::Unacknowledged, G::Acknowledged],
+        EventKind::KillRequest => &[
+            G::ByServer,
+            G::StrongerSignal,
+            G::RepeatedSignal,
+            G::MayStillStart,
+            G::Plain,
+        ],
+        EventKind::Extend => &[G::WithinBound, G::BeyondBound],
+        EventKind::Ignore => &[G::MayStillStart, G::Plain],
+        EventKind::Cancel => &[G::Cancelled, G::Superseded, G::StageFailed],
+        EventKind::DeadlineHard => &[
+            G::ByServer,
+            G::AttendedDeploy,
+            G::UnattendedDeploy,
+            G::OtherOp,
+        ],
+        EventKind::DeadlineAck => &[G::ResendDue, G::WaitForLease, G::LeaseOver],
+        EventKind::DeadlineReconnect => &[G::StayedConnected, G::StillAway],
+        EventKind::DeadlineAbandon => &[
+            G::FailedAfterAll,
+            G::AgentUnchanged,
+            G::OnlySourceChanged,
+            G::Unverified,
+        ],
+        EventKind::Disconnect => &[G::SwitchLike, G::OtherOp],
+        EventKind::Hello => &[
+            G::ByServer,
+            G::Running,
+            G::CameBack,
+            G::SameProcess,
+            G::MissingMayStart,
+            G::Missing,
+            G::ExistingAfterExit,
+            G::ExistingRestarted,
+            G::ExistingNoExit,
+        ],
+        EventKind::Facts => &[
+            G::Reached,
+            G::UnitsFailed,
+            G::AgentUnchanged,
+            G::OnlySourceChanged,
+            G::NotReached,
+            G::Unverified,
+            G::FailedAfterAll,
+            G::NotYet,
+        ],
+    }
+}
+
+const fn either(condition: bool, yes: Guard, no: Guard) -> Guard {
+    if condition { yes } else { no }
+}
+
+/// The circumstance of a deadline of this kind.
+pub(super) fn of_deadline(command: &Command, kind: EventKind, now: Timestamp) -> Guard {
+    match kind {
+        EventKind::DeadlineHard if command.by_server() => Guard::ByServer,
+        EventKind::DeadlineHard if command.op.is_deploy() => match command.actor {
+            Actor::Person(_) => Guard::AttendedDeploy,
+            Actor::Automation(_) => Guard::UnattendedDeploy,
+        },
+        EventKind::DeadlineHard => Guard::OtherOp,
+        EventKind::DeadlineAck => acknowledgement(command, now),
+        EventKind::DeadlineReconnect => either(
+            command.connected && command.exit.is_some() && command.op.is_deploy(),
+            Guard::StayedConnected,
+            Guard::StillAway,
+        ),
+        EventKind::DeadlineAbandon => abandoned(command),
+        EventKind::DeadlineWarn
+        | EventKind::DeadlineKill
+        | EventKind::Start
+        | EventKind::ValidateOk
+        | EventKind::ValidateFail
+        | EventKind::Sent
+        | EventKind::SendFail
+        | EventKind::Accepted
+        | EventKind::Started
+        | EventKind::Output
+        | EventKind::Progress
+        | EventKind::ResultOk
+        | EventKind::ResultFail
+        | EventKind::Rejected
+        | EventKind::KillRequest
+        | EventKind::KillAck
+        | EventKind::Extend
+        | EventKind::Ignore
+        | EventKind::Cancel
+        | EventKind::Disconnect
+        | EventKind::Hello
+        | EventKind::Heartbeat
+        | EventKind::ServerRestart
+        | EventKind::Facts => Guard::Always,
+    }
+}
+
+fn acknowledgement(command: &Command, now: Timestamp) -> Guard {
+    if !command.lease_runs(now) {
+        Guard::LeaseOver
+    } else if command.connected
+        && command.acknowledged_at.is_none()
+        && command.attempts <= timing::MAX_RESENDS
+        && command.not_after.is_some_and(|end| now < end)
+    {
+        Guard::ResendDue
+    } else {
+        Guard::WaitForLease
+    }
+}
+
+fn abandoned(command: &Command) -> Guard {
+    if command.exit.as_ref().is_some_and(|exit| exit.code != 0) {
+        return Guard::FailedAfterAll;
+    }
+    match command.verdict {
+        Some(Verdict::Waiting(Waiting::AgentUnchanged)) => Guard::AgentUnchanged,
+        Some(Verdict::Waiting(Waiting::OnlySourceChanged)) => Guard::OnlySourceChanged,
+        Some(
+            Verdict::Waiting(Waiting::Facts(_))
+            | Verdict::Reached
+            | Verdict::UnitsFailed(_)
+            | Verdict::AgentUnchanged
+            | Verdict::OnlySourceChanged
+            | Verdict::NotReached(_)
+            | Verdict::Unverified(_),
+        )
+        | None => Guard::Unverified,
+    }
+}
+
+/// The circumstance of judged facts.
+pub(super) fn of_facts(command: &Command, verdict: &Verdict) -> Guard {
+    let failed = command.exit.as_ref().is_some_and(|exit| exit.code != 0);
+    match verdict {
+        Verdict::Reached => Guard::Reached,
+        Verdict::UnitsFailed(_) => Guard::UnitsFailed,
+        Verdict::AgentUnchanged => Guard::AgentUnchanged,
+        Verdict::OnlySourceChanged => Guard::OnlySourceChanged,
+        Verdict::NotReached(_) | Verdict::Unverified(_) if failed => Guard::FailedAfterAll,
+        Verdict::NotReached(_) => Guard::NotReached,
+        Verdict::Unverified(_) => Guard::Unverified,
+        Verdict::Waiting(_) => Guard::NotYet,
+    }
+}
+
+/// The circumstance of an event.
+pub(super) fn of_event(command: &Command, event: &Event<'_>, now: Timestamp) -> Guard {
+    match event {
+        Event::Start
+        | Event::ValidateFail(_)
+        | Event::Sent
+        | Event::ServerRestart => Guard::Always,
+        Event::ValidateOk { .. } if command.by_server() => Guard::ByServer,
+        Event::ValidateOk { admitted, .. } => match admitted.protocol() {
+            AgentProtocol::Commands => Guard::AgentWithIds,
+            AgentProtocol::Existing => Guard::ExistingAgent,
+        },
+        Event::SendFail { nothing_left, .. } => either(
+            *nothing_left && command.attempts <= 1 && command.acknowledged_at.is_none(),
+            Guard::NothingLeft,
+            Guard::MayHaveLeft,
+        ),
+        Event::Accepted { pid, .. } | Event::Started { pid, .. } => either(
+            command.acknowledged_at.is_none() || (pid.is_some() && command.pid.is_none()),
+            Guard::News,
+            Guard::Known,
+        ),
+        Event::Output { .. } => either(
+            command.acknowledged_at.is_none(),
+            Guard::News,
+            Guard::Known,
+        ),
+        Event::Progress { half, .. } => either(
+            command.acknowledged_at.is_none() || *half > command.half,
+            Guard::News,
+            Guard::Known,
+        ),
+        Event::Heartbeat { running, .. } => {
+            let names_this = |address: &Address| command.concerns(*address);
+            let new = command.acknowledged_at.is_none();
+            either(
+                new && running.as_ref().is_some_and(names_this),
+                Guard::News,
+                Guard::Known,
+            )
+        }
+        Event::Exited(report) => exited(command, report),
+        Event::Rejected { .. } => either(
+            command.acknowledged_at.is_none(),
+            Guard::Unacknowledged,
+            Guard::Acknowledged,
+        ),
+        Event::KillRequest(signal) => kill_request(command, *signal, now),
+        Event::Extend(by) => either(
+            *by >= timing::MIN_EXTENSION
+                && command.extended.saturating_add(*by) <= timing::MAX_EXTENSION,
+            Guard::WithinBound,
+            Guard::BeyondBound,
+        ),
+        Event::Ignore => either(
+            command.may_still_start(now),
+            Guard::MayStillStart,
+            Guard::Plain,
+        ),
+        Event::Cancel(Withdrawal::Cancelled) => Guard::Cancelled,
+        Event::Cancel(Withdrawal::Superseded) => Guard::Superseded,
+        Event::Cancel(Withdrawal::StageFailed) => Guard::StageFailed,
+        Event::Disconnect => either(
+            command.op.is_switch_like(),
+            Guard::SwitchLike,
+            Guard::OtherOp,
+        ),
+        Event::Hello(registration) => hello(command, registration, now),
+    }
+}
+
+fn exited(command: &Command, report: &ExitReport) -> Guard {
+    let spec = command.op.spec();
+    let existing = command.protocol == AgentProtocol::Existing;
+    let deploy = spec.class == OpClass::Deploy;
+    if command.exit.is_some() {
+        Guard::AlreadyRecorded
+    } else if report.stopped {
+        Guard::Plain
+    } else if report.code == DEGRADED_CODE && deploy && !existing {
+        Guard::NeedsFacts
+    } else if report.code != 0 {
+        Guard::Failed
+    } else if command.by_server() || spec.goal == Goal::None {
+        Guard::NeedsNothing
+    } else if spec.class == OpClass::Disruptive || (existing && deploy) {
+        Guard::NeedsReturn
+    } else {
+        Guard::NeedsFacts
+    }
+}
+
+/// NixOS: activated, but some units failed.
+const DEGRADED_CODE: i32 = 4;
+
+fn kill_request(command: &Command, signal: Signal, now: Timestamp) -> Guard {
+    match command.signal {
+        _ if command.by_server() => Guard::ByServer,
+        Some(sent) if sent < signal => Guard::StrongerSignal,
+        Some(_) => Guard::RepeatedSignal,
+        None if command.may_still_start(now) => Guard::MayStillStart,
+        None => Guard::Plain,
+    }
+}
+
+fn hello(command: &Command, registration: &Registration<'_>, now: Timestamp) -> Guard {
+    let disruptive = command.op.spec().class == OpClass::Disruptive;
+    if command.by_server() {
+        return Guard::ByServer;
+    }
+    if command.protocol == AgentProtocol::Existing {
+        return if disruptive {
+            Guard::ExistingRestarted
+        } else if command.exit.is_some() {
+            Guard::ExistingAfterExit
+        } else {
+            Guard::ExistingNoExit
+        };
+    }
+    if disruptive && came_back(command, registration) {
+        return Guard::CameBack;
+    }
+    if registration.running == Some(command.id) && command.exit.is_none() {
+        return Guard::Running;
+    }
+    if disruptive && command.acknowledged_at.is_some() {
+        return Guard::SameProcess;
+    }
+    either(
+        command.lease_runs(now),
+        Guard::MissingMayStart,
+        Guard::Missing,
+    )
+}
+
+/// Whether a registration proves that a restart or reboot happened.
+pub(super) fn came_back(command: &Command, registration: &Registration<'_>) -> bool {
+    let changed = |before: &Option<Token>, now: Option<&Token>| {
+        before
+            .as_ref()
+            .zip(now)
+            .is_some_and(|(before, now)| before != now)
+    };
+    let rebooted = changed(&command.baseline.boot_id, registration.boot_id);
+    let restarted = changed(&command.baseline.instance_id, registration.instance_id);
+    if command.op == Op::Reboot {
+        rebooted
+    } else {
+        rebooted || restarted
+    }
+}

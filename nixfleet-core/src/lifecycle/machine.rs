@@ -1,0 +1,164 @@
+//! The engine: fire due deadlines, find the row, do what it says.
+
+use super::Step;
+use super::command::Command;
+use super::ending::Ending;
+use super::event::{Address, Deadline, DeadlineReason, Event, EventKind};
+use super::goal::{self, Verdict};
+use super::guard::{self, Guard};
+use super::table::{self, To};
+use crate::host::{AgentProtocol, HostObservation};
+use crate::time::Timestamp;
+
+/// One thing to be judged: an event or a result that a registration carries, a deadline, or facts.
+#[derive(Clone, Copy)]
+pub(super) enum Cause<'a> {
+    Event(&'a Event<'a>),
+    Due(DeadlineReason),
+    Facts(&'a HostObservation, &'a Verdict),
+}
+
+impl Command {
+    /// Takes in an event. Deadlines that are due fire first; the steps are to be performed in
+    /// order, after the command was persisted. A terminal command yields nothing, for ever.
+    #[must_use]
+    pub fn handle(&mut self, event: &Event<'_>, now: Timestamp) -> Vec<Step> {
+        // What passed while the server was down must not fire before it has seen its agents.
+        let mut steps = if event.kind() == EventKind::ServerRestart {
+            self.latest = self.latest.max(now);
+            Vec::new()
+        } else {
+            self.handle_timeout(now)
+        };
+        let now = self.latest;
+        if event.address().is_some_and(|to| !self.concerns(to)) {
+            return steps;
+        }
+        if let Event::Hello(registration) = event {
+            for report in registration.results {
+                if self.concerns(report.address()) {
+                    let result = Event::Exited(report.clone());
+                    steps.extend(self.apply(Cause::Event(&result), now));
+                }
+            }
+        }
+        steps.extend(self.apply(Cause::Event(event), now));
+        if let Some(observation) = self.facts_after_exit(event) {
+            let verdict = goal::goal_verdict(self, observation);
+            steps.extend(self.apply(Cause::Facts(observation, &verdict), now));
+        }
+        steps
+    }
+
+    /// Lets time pass: fires every deadline that is due. A spurious call does nothing.
+    #[must_use]
+    pub fn handle_timeout(&mut self, now: Timestamp) -> Vec<Step> {
+        self.latest = self.latest.max(now);
+        let mut steps = Vec::new();
+        // Every firing arms a later deadline or moves on; the bound is a second belt.
+        for _ in 0..16 {
+            let Some(due) = self.deadline.filter(|due| due.at <= self.latest) else {
+                break;
+            };
+            steps.extend(self.apply(Cause::Due(due.reason), self.latest));
+        }
+        steps
+    }
+
+    /// The next moment at which it wants to be called, and why; none when terminal.
+    #[must_use]
+    pub const fn poll_timeout(&self) -> Option<Deadline> {
+        self.deadline
+    }
+
+    /// Whether a message with this address is about this command. Agents that speak ids must name
+    /// it; an existing agent's message is matched by operation (spec 02 rule 13).
+    #[must_use]
+    pub fn concerns(&self, to: Address) -> bool {
+        match to.id {
+            Some(id) => id == self.id,
+            None => {
+                (self.protocol == AgentProtocol::Existing || self.by_server())
+                    && self.was_sent()
+                    && to.op.is_none_or(|op| op == self.op)
+            }
+        }
+    }
+
+    /// The id of the row that would handle a case, for explanations.
+    #[must_use]
+    pub fn explain(&self, event: &Event<'_>, now: Timestamp) -> Option<&'static table::Row> {
+        let guard = guard::of_event(self, event, now.max(self.latest));
+        table::row(self.phase, event.kind(), guard)
+    }
+
+    /// Facts count only while verifying. An existing agent's registration repeats only part of
+    /// them, so the heartbeat that follows it decides.
+    fn facts_after_exit<'a>(&self, event: &Event<'a>) -> Option<&'a HostObservation> {
+        if self.phase != super::Phase::Verifying {
+            return None;
+        }
+        match event {
+            Event::Heartbeat { observation, .. } => Some(observation),
+            Event::Hello(registration) if self.protocol == AgentProtocol::Commands => {
+                Some(registration.observation)
+            }
+            Event::Hello(_)
+            | Event::Start
+            | Event::ValidateOk { .. }
+            | Event::ValidateFail(_)
+            | Event::Sent
+            | Event::SendFail { .. }
+            | Event::Accepted { .. }
+            | Event::Started { .. }
+            | Event::Output { .. }
+            | Event::Progress { .. }
+            | Event::Exited(_)
+            | Event::Rejected { .. }
+            | Event::KillRequest(_)
+            | Event::Extend(_)
+            | Event::Ignore
+            | Event::Cancel(_)
+            | Event::Disconnect
+            | Event::ServerRestart => None,
+        }
+    }
+
+    fn classify(&self, cause: Cause<'_>, now: Timestamp) -> (EventKind, Guard) {
+        match cause {
+            Cause::Event(event) => (event.kind(), guard::of_event(self, event, now)),
+            Cause::Due(reason) => {
+                let kind = reason.event();
+                (kind, guard::of_deadline(self, kind, now))
+            }
+            Cause::Facts(_, verdict) => (EventKind::Facts, guard::of_facts(self, verdict)),
+        }
+    }
+
+    fn apply(&mut self, cause: Cause<'_>, now: Timestamp) -> Vec<Step> {
+        let (kind, guard) = self.classify(cause, now);
+        let Some(row) = table::row(self.phase, kind, guard) else {
+            return Vec::new();
+        };
+        let mut steps = Vec::new();
+        for action in row.then {
+            steps.extend(self.perform(*action, cause, now));
+        }
+        let ending = match row.to {
+            To::Stay => None,
+            To::Go(phase) => {
+                self.phase = phase;
+                self.phase_since = now;
+                None
+            }
+            To::End(kind) => Some(self.ending(kind, cause)),
+            To::Unknown(why) => Some(Ending::OutcomeUnknown(why)),
+            To::Unverified(why) => Some(Ending::Unverified(why)),
+        };
+        if let Some(ending) = ending {
+            steps.extend(self.finish(ending, now));
+        }
+        self.deadline = self.armed(row.arm, now);
+        steps
+    }
+}
