@@ -9,7 +9,9 @@ pub use refusal::{Refusal, RefusalCode};
 
 use crate::compartment::Status;
 use crate::desired::Remote;
-use crate::host::{Actor, AgentProtocol, Generation, Hold, HostIdentity, HostObservation, Presence, TestKey};
+use crate::host::{
+    Actor, AgentProtocol, Generation, Hold, HostIdentity, HostObservation, Presence, TestKey,
+};
 use crate::ids::{CommandId, HostId};
 use crate::lifecycle::{Baseline, CommandArgs, Target};
 use crate::op::{Need, Op, OpClass, Performer};
@@ -110,7 +112,7 @@ pub enum PrState {
 /// Everything about a host that admission looks at. Statuses are those before the `working`
 /// overlay, computed against the request's own target.
 #[derive(Clone, Copy, Debug)]
-pub struct Situation<'a> {
+pub struct Conditions<'a> {
     /// Whether the agent is connected.
     pub presence: Presence,
     /// What the agent said at registration.
@@ -265,22 +267,24 @@ pub const GATES: &[Gate] = &[
 /// # Errors
 /// The first [`Refusal`] among the [`GATES`] and the needs of the operation in [`crate::OPS`],
 /// in that order.
-pub fn admit(request: &Request, situation: &Situation<'_>) -> Result<Admitted, Refusal> {
-    if let Some(refusal) = refusals(request, situation).into_iter().next() {
+pub fn admit(request: &Request, conditions: &Conditions<'_>) -> Result<Admitted, Refusal> {
+    if let Some(refusal) = refusals(request, conditions).into_iter().next() {
         return Err(refusal);
     }
     let rollback = if request.op == Op::Rollback {
-        Some(rollback_target(request, situation)?)
+        Some(rollback_target(request, conditions)?)
     } else {
         None
     };
     Ok(Admitted {
         request: request.clone(),
-        lane: lane(request, situation),
-        target: request.target.or_else(|| Target::desired(situation.remote)),
+        lane: lane(request, conditions),
+        target: request
+            .target
+            .or_else(|| Target::desired(conditions.remote)),
         rollback,
-        baseline: Baseline::of(situation),
-        protocol: situation.identity.protocol,
+        baseline: Baseline::of(conditions),
+        protocol: conditions.identity.protocol,
     })
 }
 
@@ -290,9 +294,9 @@ pub fn admit(request: &Request, situation: &Situation<'_>) -> Result<Admitted, R
 /// The first [`Refusal`] that waiting cannot lift.
 pub fn admit_to_queue(
     request: &Request,
-    situation: &Situation<'_>,
+    conditions: &Conditions<'_>,
 ) -> Result<Queueable, Refusal> {
-    let mut all = refusals(request, situation);
+    let mut all = refusals(request, conditions);
     if let Some(position) = all.iter().position(|refusal| !refusal.code.may_wait()) {
         return Err(all.swap_remove(position));
     }
@@ -304,22 +308,21 @@ pub fn admit_to_queue(
 
 /// Every rule that says no, in the order in which they are checked; empty if it may run.
 #[must_use]
-pub fn refusals(request: &Request, situation: &Situation<'_>) -> Vec<Refusal> {
+pub fn refusals(request: &Request, conditions: &Conditions<'_>) -> Vec<Refusal> {
     let gates = GATES
         .iter()
-        .filter_map(|gate| check_gate(*gate, request, situation));
+        .filter_map(|gate| check_gate(*gate, request, conditions));
     let needs = request.op.spec().needs.iter();
     gates
-        .chain(needs.filter_map(|need| check_need(*need, request, situation)))
+        .chain(needs.filter_map(|need| check_need(*need, request, conditions)))
         .filter(|refusal| !(request.force && refusal.code.bypassed_by_force()))
         .collect()
 }
 
-fn lane(request: &Request, situation: &Situation<'_>) -> Lane {
+fn lane(request: &Request, conditions: &Conditions<'_>) -> Lane {
     if request.op.spec().performer == Performer::Server {
         Lane::Server
-    } else if request.op == Op::Restart
-        || (request.op == Op::Reboot && situation.active.is_some())
+    } else if request.op == Op::Restart || (request.op == Op::Reboot && conditions.active.is_some())
     {
         Lane::Restart
     } else {
@@ -327,7 +330,7 @@ fn lane(request: &Request, situation: &Situation<'_>) -> Lane {
     }
 }
 
-fn check_gate(gate: Gate, request: &Request, situation: &Situation<'_>) -> Option<Refusal> {
+fn check_gate(gate: Gate, request: &Request, conditions: &Conditions<'_>) -> Option<Refusal> {
     let spec = request.op.spec();
     let on_host = spec.performer == Performer::Agent;
     let automation = request.actor.is_automation();
@@ -338,10 +341,10 @@ fn check_gate(gate: Gate, request: &Request, situation: &Situation<'_>) -> Optio
     match gate {
         Gate::Right => (!request.permitted).then_some(Refusal::new(RefusalCode::NotPermitted)),
         Gate::Arguments => bad_argument(request),
-        Gate::Signature => (deploys_desired && situation.signature == Check::Missing)
+        Gate::Signature => (deploys_desired && conditions.signature == Check::Missing)
             .then_some(Refusal::new(RefusalCode::SignatureMissing)),
         Gate::Hold => {
-            let hold = situation.hold.filter(|_| on_host)?;
+            let hold = conditions.hold.filter(|_| on_host)?;
             let subject = format!("by {}, {}", hold.by, hold.why);
             let no_reason = request
                 .reason
@@ -355,22 +358,22 @@ fn check_gate(gate: Gate, request: &Request, situation: &Situation<'_>) -> Optio
                 None
             }
         }
-        Gate::Quarantine => (automation && deploys_desired && situation.quarantined)
+        Gate::Quarantine => (automation && deploys_desired && conditions.quarantined)
             .then_some(Refusal::new(RefusalCode::Quarantined)),
-        Gate::Window => match situation.window {
+        Gate::Window => match conditions.window {
             WindowState::Closed { opens } if automation && on_host => Some(Refusal {
                 code: RefusalCode::OutsideWindow,
                 subject: opens.map(|opens| format!("it opens at {opens}")),
             }),
             WindowState::Closed { .. } | WindowState::Open => None,
         },
-        Gate::NotRestarting => situation.restarting.filter(|_| on_host).map(busy),
+        Gate::NotRestarting => conditions.restarting.filter(|_| on_host).map(busy),
     }
 }
 
-fn check_need(need: Need, request: &Request, situation: &Situation<'_>) -> Option<Refusal> {
+fn check_need(need: Need, request: &Request, conditions: &Conditions<'_>) -> Option<Refusal> {
     let code = match need {
-        Need::Online => match situation.presence {
+        Need::Online => match conditions.presence {
             Presence::Online => return None,
             Presence::NeverSeen => RefusalCode::NeverSeen,
             Presence::Offline { since } => {
@@ -380,25 +383,25 @@ fn check_need(need: Need, request: &Request, situation: &Situation<'_>) -> Optio
                 ));
             }
         },
-        Need::Offline => match situation.presence {
+        Need::Offline => match conditions.presence {
             Presence::Online => RefusalCode::StillOnline,
             Presence::NeverSeen | Presence::Offline { .. } => return None,
         },
-        Need::Idle => return situation.active.map(busy),
+        Need::Idle => return conditions.active.map(busy),
         Need::IdleOrOverride if request.override_busy => return None,
-        Need::IdleOrOverride => return situation.active.map(busy),
+        Need::IdleOrOverride => return conditions.active.map(busy),
         Need::SomethingToPull => {
-            let current = situation.git == Status::Ok && situation.lock == Status::Ok;
-            if !current || dirty(situation) {
+            let current = conditions.git == Status::Ok && conditions.lock == Status::Ok;
+            if !current || dirty(conditions) {
                 return None;
             }
             RefusalCode::AlreadyCurrent
         }
-        Need::GitAndLockCurrent => return not_current(situation),
-        Need::RemoteReadable => return unreadable(situation.remote),
-        Need::Clean if dirty(situation) => RefusalCode::Dirty,
-        Need::TargetKnown => return rollback_target(request, situation).err(),
-        Need::HostDrivenStrategy if !situation.host_driven => RefusalCode::HostDrivenOff,
+        Need::GitAndLockCurrent => return not_current(conditions),
+        Need::RemoteReadable => return unreadable(conditions.remote),
+        Need::Clean if dirty(conditions) => RefusalCode::Dirty,
+        Need::TargetKnown => return rollback_target(request, conditions).err(),
+        Need::HostDrivenStrategy if !conditions.host_driven => RefusalCode::HostDrivenOff,
         Need::Confirmed if !request.confirmed => RefusalCode::NotConfirmed,
         Need::SecondFactor if request.second_factor == Check::Missing => {
             RefusalCode::SecondFactorMissing
@@ -406,7 +409,7 @@ fn check_need(need: Need, request: &Request, situation: &Situation<'_>) -> Optio
         Need::Clean | Need::HostDrivenStrategy | Need::Confirmed | Need::SecondFactor => {
             return None;
         }
-        Need::EligiblePr => match situation.pr {
+        Need::EligiblePr => match conditions.pr {
             PrState::Eligible => return None,
             PrState::NotKnown => RefusalCode::PrUnknown,
             PrState::NotEligible(why) => {
@@ -425,15 +428,15 @@ fn busy(occupant: Occupant) -> Refusal {
     Refusal::about(RefusalCode::Busy, subject)
 }
 
-fn dirty(situation: &Situation<'_>) -> bool {
-    situation.observation.repo.is_some_and(|repo| repo.dirty)
+fn dirty(conditions: &Conditions<'_>) -> bool {
+    conditions.observation.repo.is_some_and(|repo| repo.dirty)
 }
 
 /// A dirty checkout makes compartment `git` outdated by itself; saying "dirty" helps more.
-fn not_current(situation: &Situation<'_>) -> Option<Refusal> {
-    let code = match (situation.git, situation.lock) {
+fn not_current(conditions: &Conditions<'_>) -> Option<Refusal> {
+    let code = match (conditions.git, conditions.lock) {
         (Status::Error, _) | (_, Status::Error) => RefusalCode::RemoteUnreadable,
-        (Status::Outdated, _) if dirty(situation) => RefusalCode::Dirty,
+        (Status::Outdated, _) if dirty(conditions) => RefusalCode::Dirty,
         (Status::Outdated, _) => RefusalCode::GitOutdated,
         (Status::Unknown | Status::Working, _) => RefusalCode::GitUnknown,
         (Status::Ok, Status::Outdated) => RefusalCode::LockOutdated,
@@ -466,7 +469,10 @@ fn bad_argument(request: &Request) -> Option<Refusal> {
             && name
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
-            && name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+            && name
+                .bytes()
+                .next()
+                .is_some_and(|b| b.is_ascii_alphanumeric())
     };
     let problem = if generation.is_some() && request.op != Op::Rollback {
         "only rollback takes a generation"
@@ -482,11 +488,8 @@ fn bad_argument(request: &Request) -> Option<Refusal> {
 
 /// The named generation, or the newest one older than the current one; only what the host itself
 /// lists counts (law D13).
-fn rollback_target(
-    request: &Request,
-    situation: &Situation<'_>,
-) -> Result<Generation, Refusal> {
-    let listed = &situation.observation.generations;
+fn rollback_target(request: &Request, conditions: &Conditions<'_>) -> Result<Generation, Refusal> {
+    let listed = &conditions.observation.generations;
     let current = listed.iter().find(|generation| generation.current);
     let Some(wanted) = request.args.generation else {
         let older = |generation: &&Generation| {
@@ -505,9 +508,7 @@ fn rollback_target(
             RefusalCode::GenerationUnknown,
             wanted.to_string(),
         )),
-        Some(generation) if generation.current => {
-            Err(Refusal::new(RefusalCode::GenerationCurrent))
-        }
+        Some(generation) if generation.current => Err(Refusal::new(RefusalCode::GenerationCurrent)),
         Some(generation) => Ok(generation.clone()),
     }
 }

@@ -141,7 +141,7 @@ pub struct Working {
 }
 
 /// The half of a `pull-switch` that is running.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PullSwitchHalf {
     /// Bringing the checkout to the desired commit.

@@ -5,17 +5,18 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::ending::Ending;
-use super::event::{Deadline, DeadlineReason, ExitReport, Half, Signal};
+use super::event::{Deadline, DeadlineReason, ExitReport, Signal};
 use super::goal::Verdict;
 use super::{Phase, Step, timing};
-use crate::admission::{Admitted, Check, Lane, Queueable, Refusal, Request, Situation};
-use crate::compartment::Status;
+use crate::admission::{Admitted, Check, Conditions, Lane, Queueable, Refusal, Request};
+use crate::compartment::{PullSwitchHalf, Status, Working};
 use crate::desired::Remote;
 use crate::host::{
     Actor, AgentBinary, AgentProtocol, Deployed, Generation, Repo, TestEvidence, TestKey,
 };
 use crate::ids::{CommandId, CommitId, HostId, LockHash, Sequence, StorePath, Token};
 use crate::op::{Op, Performer};
+use crate::report::ResultKind;
 use crate::time::Timestamp;
 
 /// Arguments of a command; each belongs to one operation.
@@ -76,18 +77,18 @@ pub struct Baseline {
 impl Baseline {
     /// The facts of a host as they are now.
     #[must_use]
-    pub fn of(situation: &Situation<'_>) -> Self {
-        let observation = situation.observation;
+    pub fn of(conditions: &Conditions<'_>) -> Self {
+        let observation = conditions.observation;
         Self {
-            instance_id: situation.identity.instance_id.clone(),
-            boot_id: situation.identity.boot_id.clone(),
+            instance_id: conditions.identity.instance_id.clone(),
+            boot_id: conditions.identity.boot_id.clone(),
             repo: observation.repo,
             deployed: observation.deployed.clone(),
             system_path: observation.system.as_ref().and_then(|s| s.path.clone()),
             binary: observation.binary.clone(),
-            agent_update_due: situation.agent == Status::Error,
+            agent_update_due: conditions.agent == Status::Error,
             failed_units: observation.failed_units.clone(),
-            test_key: situation.test_key.cloned(),
+            test_key: conditions.test_key.cloned(),
         }
     }
 }
@@ -95,10 +96,10 @@ impl Baseline {
 /// The exit of a command as recorded by its agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
+    /// How it ended, in the agent's words.
+    pub kind: ResultKind,
     /// The exit code.
     pub code: i32,
-    /// Whether it was stopped on request.
-    pub stopped: bool,
     /// When the server learnt it.
     pub at: Timestamp,
     /// Units that failed after it and not before, where compared.
@@ -164,7 +165,7 @@ pub struct Command {
     /// When the agent was first known to have it.
     pub acknowledged_at: Option<Timestamp>,
     /// Its process on the host.
-    pub pid: Option<u32>,
+    pub pid: Option<i64>,
     /// The warning timeout, once its clock runs.
     pub warn_at: Option<Timestamp>,
     /// The hard timeout, once its clock runs.
@@ -172,7 +173,7 @@ pub struct Command {
     /// All extensions together.
     pub extended: Duration,
     /// The furthest half of a `pull-switch` that is known to have begun.
-    pub half: Option<Half>,
+    pub half: Option<PullSwitchHalf>,
     /// The strongest signal sent.
     pub signal: Option<Signal>,
     /// How it exited, once known.
@@ -252,6 +253,23 @@ impl Command {
         }
     }
 
+    /// What is laid over the host's compartments: from `EXECUTING` to the end of `VERIFYING`.
+    #[must_use]
+    pub fn working(&self) -> Option<Working> {
+        let works = self.phase.is_active() && self.phase != Phase::Validating;
+        works.then_some(Working {
+            op: self.op,
+            half: self.half,
+            awaiting_reconnect: self.phase == Phase::AwaitingReconnect,
+        })
+    }
+
+    /// Whether its agent recorded that it failed.
+    pub(super) fn exited_badly(&self) -> bool {
+        let exit = self.exit.as_ref();
+        exit.is_some_and(|exit| exit.kind == ResultKind::Error)
+    }
+
     /// Whether it was given to a connection at least once.
     #[must_use]
     pub const fn was_sent(&self) -> bool {
@@ -300,8 +318,8 @@ impl Command {
             new.cloned().collect()
         });
         self.exit = Some(Exit {
+            kind: report.kind,
             code: report.code,
-            stopped: report.stopped,
             at: now,
             newly_failed,
             tests: report.tests.clone(),

@@ -18,6 +18,8 @@ pub enum UnknownCause {
     NoDecision,
     /// The agent did not confirm that its process group is empty.
     KillNotConfirmed,
+    /// The agent, or what supervised the command, was killed while it ran.
+    Interrupted,
 }
 
 impl UnknownCause {
@@ -32,6 +34,7 @@ impl UnknownCause {
             UnknownCause::KillNotConfirmed => {
                 "the agent did not confirm that all of its processes ended"
             }
+            UnknownCause::Interrupted => "it was interrupted on the host",
         }
     }
 }
@@ -107,7 +110,9 @@ impl GoalGap {
             GoalGap::OtherInputsBuilt => "something other than the intended commit was built",
             GoalGap::NotRollbackTarget => "the running system is not the rollback target",
             GoalGap::NoTests => "no test was executed",
-            GoalGap::TestsOfOtherRevision => "the tests ran on something other than what is deployed",
+            GoalGap::TestsOfOtherRevision => {
+                "the tests ran on something other than what is deployed"
+            }
             GoalGap::AgentNotRestarted => "the agent did not restart",
             GoalGap::NotRebooted => "the host did not reboot",
             GoalGap::LockUnchanged => "the lock file did not change",

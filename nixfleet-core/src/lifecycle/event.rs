@@ -5,9 +5,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::admission::{Admitted, Refusal};
-use crate::host::{Deployed, HostObservation, TestEvidence};
+use crate::compartment::PullSwitchHalf;
+use crate::host::{Deployed, HostObservation, TestEvidence, TestVerdict, Update};
 use crate::ids::{CommandId, Sequence, Token};
 use crate::op::Op;
+use crate::report::{CommandResult, ProgressStage, ResultKind, TestRun};
 use crate::time::Timestamp;
 
 /// A signal for the process group of a running command.
@@ -18,16 +20,6 @@ pub enum Signal {
     Term,
     /// End it at once.
     Kill,
-}
-
-/// Which half of a `pull-switch` has begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Half {
-    /// It pulls; the running system has not been touched.
-    Pull,
-    /// It builds or activates.
-    Switch,
 }
 
 /// Why a command leaves the queue without having been sent.
@@ -78,14 +70,14 @@ pub struct ExitReport {
     pub op: Option<Op>,
     /// Its sequence number, where known.
     pub seq: Option<Sequence>,
+    /// How it ended: by itself, stopped on request with an empty process group, or nobody knows.
+    pub kind: ResultKind,
     /// Exit code; for a stopped command usually 130.
     pub code: i32,
-    /// Whether the agent stopped it on request and saw its process group empty.
-    pub stopped: bool,
     /// One line of the agent, without control characters.
     pub message: Option<String>,
     /// The furthest half a `pull-switch` had begun, by the agent's record.
-    pub half: Option<Half>,
+    pub half: Option<PullSwitchHalf>,
     /// Units that failed before it, where compared.
     pub failed_before: Option<Vec<String>>,
     /// Units that failed after it, where compared.
@@ -100,18 +92,47 @@ impl ExitReport {
     /// A bare report: a code and nothing else.
     #[must_use]
     pub const fn new(id: Option<CommandId>, op: Option<Op>, code: i32) -> Self {
+        let kind = if code == 0 {
+            ResultKind::Ok
+        } else {
+            ResultKind::Error
+        };
         Self {
             id,
             op,
             seq: None,
+            kind,
             code,
-            stopped: false,
             message: None,
             half: None,
             failed_before: None,
             failed_after: None,
             deployed: None,
             tests: None,
+        }
+    }
+
+    /// The result of a command as its agent reported it, received at `now`.
+    #[must_use]
+    pub fn from_result(result: &CommandResult, now: Timestamp) -> Self {
+        let fallback = i32::from(result.kind != ResultKind::Ok);
+        let deployed = match &result.facts.deployed {
+            Update::Set(deployed) => Some(deployed.clone()),
+            Update::Unchanged | Update::Gone => None,
+        };
+        Self {
+            seq: result.seq,
+            kind: result.kind,
+            code: result.exit_code.unwrap_or(fallback),
+            message: result.message.clone(),
+            failed_before: result
+                .failed_units
+                .as_ref()
+                .map(|(before, _)| before.clone()),
+            failed_after: result.failed_units.as_ref().map(|(_, after)| after.clone()),
+            deployed,
+            tests: result.tests.as_ref().map(|run| evidence(run, now)),
+            ..Self::new(result.command, result.op, fallback)
         }
     }
 
@@ -125,9 +146,37 @@ impl ExitReport {
     }
 }
 
-/// A registration: a new connection of an agent, with what it runs and still holds.
+/// The result of a test run; void, if what is deployed changed while it ran.
+fn evidence(run: &TestRun, at: Timestamp) -> TestEvidence {
+    let verdict = if run.key == run.key_end {
+        run.verdict
+    } else {
+        TestVerdict::Void
+    };
+    TestEvidence {
+        key: run.key.clone(),
+        verdict,
+        per_script: true,
+        ran: run.ran,
+        failed: run.failed.clone(),
+        skipped: run.skipped,
+        at,
+    }
+}
+
+/// The half of a `pull-switch` that a stage of progress belongs to, if it tells.
+#[must_use]
+pub const fn half_of(stage: ProgressStage) -> Option<PullSwitchHalf> {
+    match stage {
+        ProgressStage::Pull => Some(PullSwitchHalf::Pull),
+        ProgressStage::System => Some(PullSwitchHalf::Switch),
+        ProgressStage::Lock | ProgressStage::Tests => None,
+    }
+}
+
+/// A new connection of an agent, with what it runs and still holds.
 #[derive(Clone, Copy, Debug)]
-pub struct Registration<'a> {
+pub struct Hello<'a> {
     /// The agent process.
     pub instance_id: Option<&'a Token>,
     /// The boot.
@@ -169,14 +218,14 @@ pub enum Event<'a> {
         /// Which command.
         to: Address,
         /// Its process, if already known.
-        pid: Option<u32>,
+        pid: Option<i64>,
     },
     /// The agent says that it runs.
     Started {
         /// Which command.
         to: Address,
         /// Its process.
-        pid: Option<u32>,
+        pid: Option<i64>,
     },
     /// A line of output.
     Output {
@@ -188,10 +237,10 @@ pub enum Event<'a> {
         /// Which command.
         to: Address,
         /// The furthest half begun, where the report tells.
-        half: Option<Half>,
+        half: Option<PullSwitchHalf>,
     },
     /// It ended (`result_ok`, `result_fail`, or `kill_ack` when it was stopped).
-    Exited(ExitReport),
+    Exited(Box<ExitReport>),
     /// The agent refuses to run it.
     Rejected {
         /// Which command.
@@ -212,7 +261,7 @@ pub enum Event<'a> {
     /// The agent's connection is gone.
     Disconnect,
     /// The agent registered.
-    Hello(Registration<'a>),
+    Hello(Hello<'a>),
     /// The agent reported facts.
     Heartbeat {
         /// What it says it is running, if anything.
@@ -247,15 +296,15 @@ pub enum EventKind {
     Output,
     /// [`Event::Progress`].
     Progress,
-    /// [`Event::Exited`] with exit code 0.
+    /// [`Event::Exited`] that went well.
     ResultOk,
-    /// [`Event::Exited`] with another code.
+    /// [`Event::Exited`] that did not.
     ResultFail,
     /// [`Event::Rejected`].
     Rejected,
     /// [`Event::KillRequest`].
     KillRequest,
-    /// [`Event::Exited`] with `stopped`.
+    /// [`Event::Exited`] after a stop.
     KillAck,
     /// [`Event::Extend`].
     Extend,
@@ -335,9 +384,11 @@ impl Event<'_> {
             Event::Started { .. } => EventKind::Started,
             Event::Output { .. } => EventKind::Output,
             Event::Progress { .. } => EventKind::Progress,
-            Event::Exited(report) if report.stopped => EventKind::KillAck,
-            Event::Exited(report) if report.code == 0 => EventKind::ResultOk,
-            Event::Exited(_) => EventKind::ResultFail,
+            Event::Exited(report) => match report.kind {
+                ResultKind::Ok => EventKind::ResultOk,
+                ResultKind::Error | ResultKind::Interrupted => EventKind::ResultFail,
+                ResultKind::Stopped => EventKind::KillAck,
+            },
             Event::Rejected { .. } => EventKind::Rejected,
             Event::KillRequest(_) => EventKind::KillRequest,
             Event::Extend(_) => EventKind::Extend,

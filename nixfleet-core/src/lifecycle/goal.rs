@@ -10,6 +10,7 @@ use crate::host::{
 };
 use crate::ids::{CommitId, CommitRef, StorePath};
 use crate::op::{Goal, Op};
+use crate::report::ResultKind;
 
 /// What facts reported after the exit say about a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +74,8 @@ pub fn activation_on_record(command: &Command, after: &HostObservation) -> bool 
 /// lock reported before the start and after the end are equal and the exit code was 0 (spec 03).
 #[must_use]
 pub fn infer_deployment(command: &Command, after: &HostObservation) -> Option<Deployed> {
-    let exited_well = command.exit.as_ref().is_some_and(|exit| exit.code == 0);
+    let exit = command.exit.as_ref();
+    let exited_well = exit.is_some_and(|exit| exit.kind == ResultKind::Ok);
     let existing = command.protocol == AgentProtocol::Existing;
     if !existing || !exited_well || !command.op.is_deploy() || command.op == Op::Rollback {
         return None;
@@ -303,7 +305,10 @@ fn tested_what_is_deployed(evidence: &TestEvidence, after: &HostObservation) -> 
 }
 
 fn lock_changed(command: &Command, after: &HostObservation) -> Judgement {
-    let lock = |repo: Option<Repo>| repo.map(|r| r.lock).filter(|l| *l != LockReport::NotReported);
+    let lock = |repo: Option<Repo>| {
+        repo.map(|r| r.lock)
+            .filter(|l| *l != LockReport::NotReported)
+    };
     match (lock(command.baseline.repo), lock(after.repo)) {
         (_, None) => waiting_for_facts(),
         (None, Some(_)) => unverified(UnverifiedCause::NotReported),
@@ -342,7 +347,7 @@ fn newly_failed_units(command: &Command, after: &HostObservation) -> Option<Vec<
     if let Some(units) = exit.newly_failed.as_ref().filter(|units| !units.is_empty()) {
         return Some(units.clone());
     }
-    if exit.code == 0 {
+    if exit.kind == ResultKind::Ok {
         return None;
     }
     let before = command.baseline.failed_units.as_deref().unwrap_or_default();

@@ -4,12 +4,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::command::Command;
-use super::event::{Address, Event, EventKind, ExitReport, Registration, Signal, Withdrawal};
+use super::event::{Address, Event, EventKind, ExitReport, Hello, Signal, Withdrawal};
 use super::goal::{Verdict, Waiting};
 use super::timing;
 use crate::host::{Actor, AgentProtocol};
 use crate::ids::Token;
 use crate::op::{Goal, Op, OpClass};
+use crate::report::ResultKind;
 use crate::time::Timestamp;
 
 /// A circumstance under which an event is judged.
@@ -42,6 +43,8 @@ pub enum Guard {
     NeedsReturn,
     /// The exit code says that it failed.
     Failed,
+    /// The agent knows that it does not know how it ended.
+    Interrupted,
     /// Not acknowledged.
     Unacknowledged,
     /// Acknowledged.
@@ -140,7 +143,13 @@ pub const fn guards(kind: EventKind) -> &'static [Guard] {
             G::NeedsFacts,
             G::NeedsReturn,
         ],
-        EventKind::ResultFail => &[G::AlreadyRecorded, G::NeedsFacts, G::Failed],
+        EventKind::ResultFail => &[
+            G::AlreadyRecorded,
+            G::NeedsFacts,
+            G::NeedsReturn,
+            G::Failed,
+            G::Interrupted,
+        ],
         EventKind::KillAck => &[G::AlreadyRecorded, G::Plain],
         EventKind::Rejected => &[G::Unacknowledged, G::Acknowledged],
         EventKind::KillRequest => &[
@@ -254,7 +263,7 @@ fn acknowledgement(command: &Command, now: Timestamp) -> Guard {
 }
 
 fn abandoned(command: &Command) -> Guard {
-    if command.exit.as_ref().is_some_and(|exit| exit.code != 0) {
+    if command.exited_badly() {
         return Guard::FailedAfterAll;
     }
     match command.verdict {
@@ -275,7 +284,7 @@ fn abandoned(command: &Command) -> Guard {
 
 /// The circumstance of judged facts.
 pub(super) fn of_facts(command: &Command, verdict: &Verdict) -> Guard {
-    let failed = command.exit.as_ref().is_some_and(|exit| exit.code != 0);
+    let failed = command.exited_badly();
     match verdict {
         Verdict::Reached => Guard::Reached,
         Verdict::UnitsFailed(_) => Guard::UnitsFailed,
@@ -291,10 +300,7 @@ pub(super) fn of_facts(command: &Command, verdict: &Verdict) -> Guard {
 /// The circumstance of an event.
 pub(super) fn of_event(command: &Command, event: &Event<'_>, now: Timestamp) -> Guard {
     match event {
-        Event::Start
-        | Event::ValidateFail(_)
-        | Event::Sent
-        | Event::ServerRestart => Guard::Always,
+        Event::Start | Event::ValidateFail(_) | Event::Sent | Event::ServerRestart => Guard::Always,
         Event::ValidateOk { .. } if command.by_server() => Guard::ByServer,
         Event::ValidateOk { admitted, .. } => match admitted.protocol() {
             AgentProtocol::Commands => Guard::AgentWithIds,
@@ -310,11 +316,9 @@ pub(super) fn of_event(command: &Command, event: &Event<'_>, now: Timestamp) -> 
             Guard::News,
             Guard::Known,
         ),
-        Event::Output { .. } => either(
-            command.acknowledged_at.is_none(),
-            Guard::News,
-            Guard::Known,
-        ),
+        Event::Output { .. } => {
+            either(command.acknowledged_at.is_none(), Guard::News, Guard::Known)
+        }
         Event::Progress { half, .. } => either(
             command.acknowledged_at.is_none() || *half > command.half,
             Guard::News,
@@ -365,18 +369,21 @@ fn exited(command: &Command, report: &ExitReport) -> Guard {
     let deploy = spec.class == OpClass::Deploy;
     if command.exit.is_some() {
         Guard::AlreadyRecorded
-    } else if report.stopped {
-        Guard::Plain
-    } else if report.code == DEGRADED_CODE && deploy && !existing {
-        Guard::NeedsFacts
-    } else if report.code != 0 {
-        Guard::Failed
-    } else if command.by_server() || spec.goal == Goal::None {
-        Guard::NeedsNothing
-    } else if spec.class == OpClass::Disruptive || (existing && deploy) {
-        Guard::NeedsReturn
     } else {
-        Guard::NeedsFacts
+        let disruptive = spec.class == OpClass::Disruptive;
+        match report.kind {
+            ResultKind::Stopped => Guard::Plain,
+            // Being interrupted is what a restart or a reboot does to its own command.
+            ResultKind::Interrupted if disruptive => Guard::NeedsReturn,
+            ResultKind::Interrupted => Guard::Interrupted,
+            ResultKind::Error if report.code == DEGRADED_CODE && deploy && !existing => {
+                Guard::NeedsFacts
+            }
+            ResultKind::Error => Guard::Failed,
+            ResultKind::Ok if command.by_server() || spec.goal == Goal::None => Guard::NeedsNothing,
+            ResultKind::Ok if disruptive || (existing && deploy) => Guard::NeedsReturn,
+            ResultKind::Ok => Guard::NeedsFacts,
+        }
     }
 }
 
@@ -393,7 +400,7 @@ fn kill_request(command: &Command, signal: Signal, now: Timestamp) -> Guard {
     }
 }
 
-fn hello(command: &Command, registration: &Registration<'_>, now: Timestamp) -> Guard {
+fn hello(command: &Command, registration: &Hello<'_>, now: Timestamp) -> Guard {
     let disruptive = command.op.spec().class == OpClass::Disruptive;
     if command.by_server() {
         return Guard::ByServer;
@@ -424,7 +431,7 @@ fn hello(command: &Command, registration: &Registration<'_>, now: Timestamp) -> 
 }
 
 /// Whether a registration proves that a restart or reboot happened.
-pub(super) fn came_back(command: &Command, registration: &Registration<'_>) -> bool {
+pub(super) fn came_back(command: &Command, registration: &Hello<'_>) -> bool {
     let changed = |before: &Option<Token>, now: Option<&Token>| {
         before
             .as_ref()

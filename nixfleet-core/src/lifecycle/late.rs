@@ -6,6 +6,7 @@ use super::event::ExitReport;
 use super::{Ending, Step};
 use crate::host::DeployOutcome;
 use crate::op::Op;
+use crate::report::ResultKind;
 
 /// What a result of a terminal command means. Nothing, if the command is not terminal or the
 /// report is about another one. `newest` says that no later command was sent to the host: only
@@ -18,7 +19,7 @@ pub fn late_result(command: &Command, report: &ExitReport, newest: bool) -> Vec<
     // An existing agent's second report after a stop names no id, and there is nothing to confirm.
     let confirm = report.id.is_some().then_some(Step::Confirm);
     let known = command.exit.as_ref().is_some_and(|exit| {
-        (exit.code, exit.stopped) == (report.code, report.stopped) || report.id.is_none()
+        (exit.code, exit.kind) == (report.code, report.kind) || report.id.is_none()
     });
     if known {
         return confirm.into_iter().collect();
@@ -29,7 +30,7 @@ pub fn late_result(command: &Command, report: &ExitReport, newest: bool) -> Vec<
     }
     steps.push(Step::Late {
         code: report.code,
-        stopped: report.stopped,
+        kind: report.kind,
     });
     steps
 }
@@ -49,16 +50,19 @@ fn settlement(command: &Command, report: &ExitReport) -> Option<Step> {
         .deployed
         .as_ref()
         .is_some_and(|deployed| deployed.command == Some(command.id));
-    let (outcome, needs_reconcile) = match report.code {
-        _ if report.stopped => (DeployOutcome::Failed, false),
-        0 | 4 if activated => (DeployOutcome::Ok, false),
-        // It says that it went well, and shows nothing for it.
-        0 => (DeployOutcome::Unknown, true),
-        _ => (DeployOutcome::Failed, false),
+    let (outcome, needs_reconcile) = match (report.kind, report.code) {
+        (ResultKind::Ok, _) | (ResultKind::Error, 4) if activated => (DeployOutcome::Ok, false),
+        // It says that it went well, and shows nothing for it; or it does not know itself.
+        (ResultKind::Ok | ResultKind::Interrupted, _) => (DeployOutcome::Unknown, true),
+        (ResultKind::Stopped | ResultKind::Error, _) => (DeployOutcome::Failed, false),
     };
     Some(Step::DeployOutcome {
         outcome,
         needs_reconcile: Some(needs_reconcile),
-        detail: format!("{}: exit code {}, reported late", command.op.name(), report.code),
+        detail: format!(
+            "{}: exit code {}, reported late",
+            command.op.name(),
+            report.code
+        ),
     })
 }

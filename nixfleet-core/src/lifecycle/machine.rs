@@ -37,7 +37,7 @@ impl Command {
         if let Event::Hello(registration) = event {
             for report in registration.results {
                 if self.concerns(report.address()) {
-                    let result = Event::Exited(report.clone());
+                    let result = Event::Exited(Box::new(report.clone()));
                     steps.extend(self.apply(Cause::Event(&result), now));
                 }
             }

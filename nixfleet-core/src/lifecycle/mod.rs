@@ -21,8 +21,8 @@ pub mod timing;
 pub use command::{Baseline, Command, CommandArgs, Exit, Target};
 pub use ending::{Ending, EndingKind, GoalGap, UnknownCause, UnverifiedCause};
 pub use event::{
-    Address, Deadline, DeadlineReason, Event, EventKind, ExitReport, Half, Registration, Signal,
-    Withdrawal,
+    Address, Deadline, DeadlineReason, Event, EventKind, ExitReport, Hello, Signal, Withdrawal,
+    half_of,
 };
 pub use freshness::{Expectation, Freshness, FreshnessFacts, Relation};
 pub use goal::{Verdict, Waiting, activation_on_record, goal_verdict, infer_deployment};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::command::Command;
 use super::ending::{Ending, EndingKind, GoalGap, UnverifiedCause};
-use super::event::{Deadline, DeadlineReason, Event, Half, Registration, Signal};
+use super::event::{Deadline, DeadlineReason, Event, Hello, Signal};
 use super::goal::{self, Verdict, Waiting};
 use super::guard;
 use super::machine::Cause;
@@ -12,8 +12,10 @@ use super::outcome::{DeployEffect, Trace};
 use super::table::{Arm, Do};
 use super::{Step, timing};
 use crate::admission::{Refusal, RefusalCode};
+use crate::compartment::PullSwitchHalf;
 use crate::host::{AgentProtocol, DeployOutcome, TestEvidence, TestVerdict};
 use crate::op::{Op, OpClass};
+use crate::report::ResultKind;
 use crate::time::Timestamp;
 
 impl Command {
@@ -68,12 +70,7 @@ impl Command {
             }
             // These words speak of a kind of event that their rows do not have.
             (
-                Do::Admit
-                | Do::NoteHalf
-                | Do::RecordExit
-                | Do::Extend
-                | Do::Back
-                | Do::NoteVerdict,
+                Do::Admit | Do::NoteHalf | Do::RecordExit | Do::Extend | Do::Back | Do::NoteVerdict,
                 Cause::Event(_) | Cause::Due(_) | Cause::Facts(..),
             ) => {}
         }
@@ -110,10 +107,10 @@ impl Command {
     /// Progress may have been missed, so "only pulling" is no longer certain.
     fn away(&mut self) {
         self.connected = false;
-        self.half = self.half.filter(|half| *half == Half::Switch);
+        self.half = self.half.filter(|half| *half == PullSwitchHalf::Switch);
     }
 
-    fn back(&mut self, registration: &Registration<'_>) {
+    fn back(&mut self, registration: &Hello<'_>) {
         self.connected = true;
         let new_process = guard::came_back(self, registration);
         let after_exit = self.exit.is_some() && self.op.spec().class != OpClass::Disruptive;
@@ -152,14 +149,14 @@ impl Command {
                     reason: reason.clone(),
                     current: current.clone(),
                 },
-                _ => Ending::Rejected {
+                Cause::Event(_) | Cause::Due(_) | Cause::Facts(..) => Ending::Rejected {
                     reason: String::new(),
                     current: None,
                 },
             },
             EndingKind::NotSent => Ending::NotSent(match cause {
                 Cause::Event(Event::SendFail { why, .. }) => why.clone(),
-                _ => String::new(),
+                Cause::Event(_) | Cause::Due(_) | Cause::Facts(..) => String::new(),
             }),
             EndingKind::OutcomeUnknown => {
                 Ending::OutcomeUnknown(super::UnknownCause::UnknownToAgent)
@@ -169,9 +166,9 @@ impl Command {
                 _ => GoalGap::NoDeploymentRecord,
             }),
             EndingKind::Unverified => Ending::Unverified(match &self.verdict {
-                Some(
-                    Verdict::Unverified(cause) | Verdict::Waiting(Waiting::Facts(cause)),
-                ) => *cause,
+                Some(Verdict::Unverified(cause) | Verdict::Waiting(Waiting::Facts(cause))) => {
+                    *cause
+                }
                 _ => UnverifiedCause::NoFacts,
             }),
             EndingKind::Stopped => Ending::Stopped,
@@ -180,7 +177,9 @@ impl Command {
             EndingKind::StageFailed => Ending::StageFailed,
             EndingKind::Refused => Ending::Refused(match cause {
                 Cause::Event(Event::ValidateFail(refusal)) => refusal.clone(),
-                _ => Refusal::new(RefusalCode::ValidationTimedOut),
+                Cause::Event(_) | Cause::Due(_) | Cause::Facts(..) => {
+                    Refusal::new(RefusalCode::ValidationTimedOut)
+                }
             }),
             EndingKind::Cancelled => Ending::Cancelled,
             EndingKind::Expired => Ending::Expired,
@@ -209,7 +208,7 @@ impl Command {
     fn trace(&self) -> Trace {
         if self.activated {
             Trace::Activated
-        } else if self.op == Op::PullSwitch && self.half == Some(Half::Pull) {
+        } else if self.op == Op::PullSwitch && self.half == Some(PullSwitchHalf::Pull) {
             Trace::PullOnly
         } else {
             Trace::Touched
@@ -223,10 +222,11 @@ impl Command {
         if let Some(evidence) = &exit.tests {
             return Some(evidence.clone());
         }
-        let verdict = match exit.code {
-            _ if exit.stopped => TestVerdict::Stopped,
-            0 => TestVerdict::Pass,
-            _ => TestVerdict::Fail,
+        let verdict = match exit.kind {
+            ResultKind::Ok => TestVerdict::Pass,
+            ResultKind::Error => TestVerdict::Fail,
+            ResultKind::Stopped => TestVerdict::Stopped,
+            ResultKind::Interrupted => return None,
         };
         Some(TestEvidence {
             key: self.baseline.test_key.clone(),

@@ -3,6 +3,7 @@
 use crate::host::{DeployOutcome, Deployed, TestEvidence};
 
 use super::event::Signal;
+use crate::report::ResultKind;
 
 /// One effect of the lifecycle of a command. The caller persists the command first, then performs
 /// the steps in order.
@@ -44,7 +45,7 @@ pub enum Step {
     Late {
         /// Its exit code.
         code: i32,
-        /// Whether it was stopped.
-        stopped: bool,
+        /// How it ended.
+        kind: ResultKind,
     },
 }

@@ -143,14 +143,56 @@ const UNSENT: &[Phase] = &[Pending, Validating];
 /// The agent works, as far as is known.
 const RUNNING: &[Phase] = &[Executing, RunningWarning, TimeoutPending];
 /// No exit is known, or it does not decide yet.
-const OPEN: &[Phase] = &[Executing, RunningWarning, TimeoutPending, Killing, AwaitingReconnect];
+const OPEN: &[Phase] = &[
+    Executing,
+    RunningWarning,
+    TimeoutPending,
+    Killing,
+    AwaitingReconnect,
+];
 /// Sent, and not terminal.
-const SENT: &[Phase] = &[Executing, RunningWarning, TimeoutPending, Killing, AwaitingReconnect, Verifying];
+const SENT: &[Phase] = &[
+    Executing,
+    RunningWarning,
+    TimeoutPending,
+    Killing,
+    AwaitingReconnect,
+    Verifying,
+];
 /// Not terminal.
-const LIVE: &[Phase] = &[Pending, Validating, Executing, RunningWarning, TimeoutPending, Killing, AwaitingReconnect, Verifying];
-const TERMINAL: &[Phase] = &[Blocked, Killed, Success, Error, Partial, Degraded, Timeout, StaleBinary, Suspicious, Skipped, Cancelled, Expired, Superseded];
+const LIVE: &[Phase] = &[
+    Pending,
+    Validating,
+    Executing,
+    RunningWarning,
+    TimeoutPending,
+    Killing,
+    AwaitingReconnect,
+    Verifying,
+];
+const TERMINAL: &[Phase] = &[
+    Blocked,
+    Killed,
+    Success,
+    Error,
+    Partial,
+    Degraded,
+    Timeout,
+    StaleBinary,
+    Suspicious,
+    Skipped,
+    Cancelled,
+    Expired,
+    Superseded,
+];
 /// Messages by which an agent shows that it has the command.
-const SIGNS: &[EventKind] = &[On::Accepted, On::Started, On::Output, On::Progress, On::Heartbeat];
+const SIGNS: &[EventKind] = &[
+    On::Accepted,
+    On::Started,
+    On::Output,
+    On::Progress,
+    On::Heartbeat,
+];
 const RESULTS: &[EventKind] = &[On::ResultOk, On::ResultFail, On::KillAck];
 
 /// Everything that happens.
@@ -203,11 +245,13 @@ pub const TABLE: &[Row] = &[
     // Results.
     Row { id: "done",                   from: OPEN,          on: &[On::ResultOk],        when: &[G::NeedsNothing],   to: End(EndingKind::Reached),            arm: Arm::Nothing,     then: &[Acknowledge, RecordExit, Confirm], why: "exit 0 is all that was asked for" },
     Row { id: "exit-to-verify",         from: OPEN,          on: &[On::ResultOk, On::ResultFail], when: &[G::NeedsFacts], to: Go(Verifying),              arm: Arm::Verify,      then: &[Acknowledge, RecordExit, Confirm], why: "an exit code is not proof: facts reported after it are" },
-    Row { id: "exit-awaits-return",     from: OPEN,          on: &[On::ResultOk],        when: &[G::NeedsReturn],    to: Go(AwaitingReconnect),               arm: Arm::Reconnect,   then: &[Acknowledge, RecordExit, Confirm], why: "the agent has to come back first" },
+    Row { id: "exit-awaits-return",     from: OPEN,          on: &[On::ResultOk, On::ResultFail], when: &[G::NeedsReturn],    to: Go(AwaitingReconnect),               arm: Arm::Reconnect,   then: &[Acknowledge, RecordExit, Confirm], why: "the agent has to come back first" },
     Row { id: "failed",                 from: OPEN,          on: &[On::ResultFail],      when: &[G::Failed],         to: End(EndingKind::ExitCode),           arm: Arm::Nothing,     then: &[Acknowledge, RecordExit, Confirm], why: "it said so itself" },
+    Row { id: "interrupted",            from: OPEN,          on: &[On::ResultFail],      when: &[G::Interrupted],    to: Unknown(UnknownCause::Interrupted),  arm: Arm::Nothing,     then: &[Acknowledge, RecordExit, Confirm], why: "the agent says that it does not know" },
     Row { id: "result-again",           from: SENT,          on: RESULTS,                when: &[G::AlreadyRecorded], to: Stay,                               arm: Arm::Keep,        then: &[Confirm], why: "the agent missed the confirmation" },
     Row { id: "result-after-return",    from: &[Verifying],  on: RESULTS,                when: &[G::NeedsNothing, G::NeedsFacts, G::NeedsReturn], to: Stay,   arm: Arm::Keep,        then: &[RecordExit, Confirm], why: "the return came first; the record agrees with it" },
     Row { id: "failed-after-return",    from: &[Verifying],  on: &[On::ResultFail],      when: &[G::Failed],         to: End(EndingKind::ExitCode),           arm: Arm::Nothing,     then: &[RecordExit, Confirm], why: "the record outweighs what was inferred from the return" },
+    Row { id: "interrupted-after-return", from: &[Verifying], on: &[On::ResultFail],     when: &[G::Interrupted],    to: Unknown(UnknownCause::Interrupted),  arm: Arm::Nothing,     then: &[RecordExit, Confirm], why: "the record outweighs what was inferred from the return" },
     Row { id: "stopped-after-return",   from: &[Verifying],  on: &[On::KillAck],         when: &[G::Plain],          to: End(EndingKind::Stopped),            arm: Arm::Nothing,     then: &[RecordExit, Confirm], why: "the record outweighs what was inferred from the return" },
 
     // The connection.
