@@ -4,11 +4,12 @@
 
 pub mod check;
 pub mod config;
-mod durable;
+pub mod durable;
 mod environment;
 pub mod exec;
 pub mod git;
 pub mod observe;
 pub mod platform;
 pub mod program;
+pub mod state;
 mod words;

@@ -1,20 +1,22 @@
 //! The settings of the agent, validated: every problem is found at once and names its variable.
 
 mod args;
+mod problems;
+mod secret;
 mod values;
 
 use std::ffi::OsString;
-use std::fmt;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use nixfleet_core::HostId;
 use secrecy::SecretString;
 
 pub use args::{Args, Settings, Subcommands};
+pub use problems::Problem;
+use problems::{Problems, set};
+pub use secret::read_secret;
+use secret::secret;
 pub use values::{
     BranchName, CommandLine, RemoteUrl, ServerUrl, ValueError, absolute_path, duration,
 };
@@ -122,21 +124,6 @@ pub struct Labels {
     pub location: Option<String>,
     /// What it is.
     pub device_type: Option<String>,
-}
-
-/// One setting that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The environment variable.
-    pub variable: &'static str,
-    /// What is wrong and what to do.
-    pub message: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.variable, self.message)
-    }
 }
 
 /// What surrounds the process and supplies defaults; a value, so that tests need no real environment.
@@ -280,42 +267,6 @@ pub fn state_dir_only(settings: &Settings, around: &Surroundings) -> Result<Path
     state_dir(settings, around, &mut problems).ok_or(problems.0)
 }
 
-/// Reads a secret from a file that nobody else can read.
-///
-/// # Errors
-/// A message that says what is wrong and what to do; it never contains the secret.
-pub fn read_secret(path: &Path, check_mode: bool) -> Result<SecretString, ValueError> {
-    let shown = path.display();
-    let bytes = fs::read(path).map_err(|e| ValueError(format!("cannot read {shown}: {e}")))?;
-    if check_mode {
-        let mode = fs::metadata(path)
-            .map_err(|e| ValueError(format!("cannot read {shown}: {e}")))?
-            .permissions()
-            .mode();
-        if mode & 0o077 != 0 {
-            return Err(ValueError(format!(
-                "{shown} can be read by others (mode {:o}); run: chmod 600 {shown}",
-                mode & 0o777
-            )));
-        }
-    }
-    let text =
-        String::from_utf8(bytes).map_err(|_| ValueError(format!("{shown} does not hold text")))?;
-    secret(text.trim()).map_err(|ValueError(why)| ValueError(format!("{shown}: {why}")))
-}
-
-fn secret(text: &str) -> Result<SecretString, ValueError> {
-    if text.is_empty() {
-        return Err(ValueError("it holds no token".into()));
-    }
-    if text.len() > 4096 || !text.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(ValueError(
-            "a token is one word of at most 4096 visible ASCII characters".into(),
-        ));
-    }
-    Ok(SecretString::from(text))
-}
-
 fn token(settings: &Settings, around: &Surroundings) -> Result<SecretString, ValueError> {
     if let Some(text) = set(&around.token) {
         return secret(text.trim());
@@ -419,86 +370,8 @@ fn system_probe(settings: &Settings, p: &mut Problems) -> Option<SystemProbe> {
         .or(command.map(SystemProbe::Command))
 }
 
-fn set(value: &Option<String>) -> Option<&str> {
-    value
-        .as_deref()
-        .map(str::trim)
-        .filter(|text| !text.is_empty())
-}
-
 fn owned(value: &Option<String>) -> Option<String> {
     set(value).map(str::to_owned)
-}
-
-#[derive(Default)]
-struct Problems(Vec<Problem>);
-
-impl Problems {
-    fn add(&mut self, variable: &'static str, message: impl Into<String>) {
-        self.0.push(Problem {
-            variable,
-            message: message.into(),
-        });
-    }
-
-    fn take<T>(&mut self, variable: &'static str, result: Result<T, ValueError>) -> Option<T> {
-        result
-            .map_err(|ValueError(message)| self.add(variable, message))
-            .ok()
-    }
-
-    fn parsed<T: FromStr>(&mut self, variable: &'static str, value: &Option<String>) -> Option<T>
-    where
-        T::Err: fmt::Display,
-    {
-        let parsed = set(value)?.parse::<T>();
-        self.take(variable, parsed.map_err(|e| ValueError(e.to_string())))
-    }
-
-    fn required<T: FromStr>(
-        &mut self,
-        variable: &'static str,
-        value: &Option<String>,
-        advice: &str,
-    ) -> Option<T>
-    where
-        T::Err: fmt::Display,
-    {
-        if set(value).is_none() {
-            self.add(variable, advice);
-        }
-        self.parsed(variable, value)
-    }
-
-    fn path(&mut self, variable: &'static str, value: &Option<String>) -> Option<PathBuf> {
-        let path = absolute_path(set(value)?);
-        self.take(variable, path)
-    }
-
-    fn time(
-        &mut self,
-        variable: &'static str,
-        value: &Option<String>,
-        default: u64,
-        allowed: std::ops::RangeInclusive<u64>,
-    ) -> Duration {
-        let default = Duration::from_secs(default);
-        let Some(text) = set(value) else {
-            return default;
-        };
-        match self.take(variable, duration(text)) {
-            Some(time) if allowed.contains(&time.as_secs()) => time,
-            Some(_) => {
-                let (least, most) = allowed.into_inner();
-                self.add(
-                    variable,
-                    format!("{text:?} is not between {least} s and {most} s"),
-                );
-                default
-            }
-            None => default,
-        }
-    }
 }
 
 #[cfg(test)]

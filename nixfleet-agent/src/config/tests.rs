@@ -1,3 +1,6 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use secrecy::ExposeSecret;
 
 use super::*;

@@ -27,7 +27,8 @@ mod process;
 mod spec;
 mod supervise;
 
-pub use folder::{JobFolder, JobState};
+pub(crate) use folder::try_lock;
+pub use folder::{JobFolder, JobState, RunningProcess};
 pub use frames::{Note, Stream};
 pub use job::{Job, JobEnd, JobEvent};
 pub use launch::{Detach, ExecError, Launcher};

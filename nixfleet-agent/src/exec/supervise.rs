@@ -19,6 +19,7 @@ use crate::program::is_executable;
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// The job before may still be clearing up.
 const TURN_PATIENCE: Duration = Duration::from_secs(15);
+const RECORD_PATIENCE: Duration = Duration::from_secs(120);
 /// Taken by the supervisor of every exclusive job, beside the folders of the jobs.
 pub(super) const TURN: &str = "active.lock";
 
@@ -79,7 +80,19 @@ pub fn supervise(path: &Path) -> Result<(), SuperviseError> {
         )),
     };
     exit.duration_ms = millis(started.elapsed());
-    folder.record_exit(&exit).map_err(file_error)
+    record_exit(&folder, &exit).map_err(file_error)
+}
+
+/// On a full disk the end of a job would be lost, so it waits a while for room.
+fn record_exit(folder: &JobFolder, exit: &JobExit) -> io::Result<()> {
+    let deadline = Instant::now() + RECORD_PATIENCE;
+    loop {
+        let recorded = folder.record_exit(exit);
+        if recorded.is_ok() || Instant::now() >= deadline {
+            return recorded;
+        }
+        thread::sleep(Duration::from_secs(1));
+    }
 }
 
 fn refused(problem: &str) -> JobExit {

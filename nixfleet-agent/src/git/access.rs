@@ -96,7 +96,7 @@ impl Access {
 
 /// Never asks, and takes no other key than the configured one.
 fn ssh_command(request: &PullRequest) -> Result<String, PullError> {
-    let base = "ssh -o BatchMode=yes -o ConnectTimeout=20 -o PermitLocalCommand=no";
+    let base = "ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15 -o PermitLocalCommand=no";
     let Some(key) = &request.ssh_key_file else {
         return Ok(base.to_owned());
     };

@@ -2,13 +2,16 @@
 //! appears in an argument, an address or an environment.
 
 mod access;
+mod error;
+mod local;
 mod pull;
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use pull::{PullError, look_at_remote, pull};
+pub use error::PullError;
+pub use pull::{look_at_remote, pull};
 
 /// What to pull and where to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

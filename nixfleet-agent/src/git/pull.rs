@@ -1,118 +1,21 @@
 //! The pull: in the agent's own clone a reset, in somebody's checkout a fast-forward. Runs as a
 //! process of its own, below the supervisor, and writes what it does to its output.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::path::Path;
 
 use nixfleet_core::CommitId;
 
 use super::access::Access;
-use super::{PullRequest, PullSource, hardened};
+use super::local::{Local, QUERY_LIMIT};
+use super::{PullError, PullRequest, PullSource, hardened};
 use crate::config::{BranchName, RemoteUrl, ValueError};
 use crate::durable;
-use crate::program::{self, ProgramError};
+use crate::program;
 
 /// A file below `.git` that says: this clone is the agent's, it may be reset and cleaned.
 const OWN_CLONE: &str = "nixfleet-own-clone";
-
-/// Questions to git are answered at once or never.
-const QUERY_LIMIT: Duration = Duration::from_secs(60);
-
-/// Why the checkout was not brought to the wanted commit. Nothing is lost in any of these cases.
-#[derive(Debug, thiserror::Error)]
-pub enum PullError {
-    /// A value that no validated configuration contains.
-    #[error("refused: {0}")]
-    Request(String),
-    /// A token or key cannot be used.
-    #[error("{0}")]
-    Secret(String),
-    /// A folder or file operation failed.
-    #[error("{what}: {source}")]
-    File {
-        /// What was tried.
-        what: String,
-        /// The cause.
-        source: io::Error,
-    },
-    /// Git could not be run or a query failed.
-    #[error(transparent)]
-    Git(#[from] ProgramError),
-    /// A git command that writes its own messages failed.
-    #[error("git {step} failed (exit code {code}); its message is above")]
-    Step {
-        /// The sub-command.
-        step: &'static str,
-        /// Its exit code.
-        code: i32,
-    },
-    /// The remote did not give the branch.
-    #[error(
-        "cannot fetch branch {branch} of {remote}; git's message is above. Check that the address is right, the remote is reachable and the branch exists"
-    )]
-    Fetch {
-        /// The branch.
-        branch: String,
-        /// The remote.
-        remote: String,
-    },
-    /// The pinned commit is not part of the branch.
-    #[error(
-        "commit {target} is not on branch {branch} of {remote} (fetched just now): it was never pushed, or the branch was rewritten. Nothing was changed; start a new pull"
-    )]
-    TargetNotOnBranch {
-        /// The commit.
-        target: String,
-        /// The branch.
-        branch: String,
-        /// The remote.
-        remote: String,
-    },
-    /// The folder exists but is not the agent's clone.
-    #[error("{} is not the agent's own clone, so it is not reset. Move it away, or leave NIXFLEET_REPO_URL unset to use it as an existing checkout", .dir.display())]
-    NotOurs {
-        /// The folder.
-        dir: PathBuf,
-    },
-    /// Not a checkout at all.
-    #[error("{} is not a git checkout; clone the configuration there, or set NIXFLEET_REPO_URL", .dir.display())]
-    NotACheckout {
-        /// The folder.
-        dir: PathBuf,
-    },
-    /// Local changes are in the way.
-    #[error("{} has uncommitted changes ({changes}); nothing was pulled. Commit, stash or discard them there", .dir.display())]
-    Dirty {
-        /// The folder.
-        dir: PathBuf,
-        /// The first few.
-        changes: String,
-    },
-    /// Another branch is checked out.
-    #[error("{} is on {found}, not on branch {branch}; nothing was pulled. Run: git -C {0} switch {branch}", .dir.display())]
-    OtherBranch {
-        /// The folder.
-        dir: PathBuf,
-        /// What is checked out.
-        found: String,
-        /// What should be.
-        branch: String,
-    },
-    /// Local commits are in the way.
-    #[error("{} cannot be fast-forwarded to {wanted}: {why}. Push, rebase or drop the local commits there", .dir.display())]
-    Diverged {
-        /// The folder.
-        dir: PathBuf,
-        /// The commit.
-        wanted: String,
-        /// Ahead or diverged.
-        why: &'static str,
-    },
-}
 
 /// Carries out the request; `workspace` is a private folder for a short-lived file with the token.
 /// Returns the commit that is checked out afterwards.
@@ -145,7 +48,7 @@ pub fn pull(request: &PullRequest, workspace: &Path) -> Result<CommitId, PullErr
             git.isolated(target, owned_folder)
         }
         PullSource::Existing { dir } => {
-            let remote = Git::local(dir).origin()?;
+            let remote = Local::new(dir).origin()?;
             let access = Access::new(request, &remote, workspace)?;
             Git::new(dir, access, branch, remote).existing(target)
         }
@@ -166,7 +69,7 @@ pub fn look_at_remote(request: &PullRequest, workspace: &Path) -> Result<CommitI
         PullSource::Isolated { url, .. } => url
             .parse()
             .map_err(|e: ValueError| refused("remote", e.0))?,
-        PullSource::Existing { dir } => Git::local(dir).origin()?,
+        PullSource::Existing { dir } => Local::new(dir).origin()?,
     };
     let access = Access::new(request, &remote, workspace)?;
     let git = Git::new(workspace, access, branch, remote);
@@ -186,12 +89,6 @@ pub fn look_at_remote(request: &PullRequest, workspace: &Path) -> Result<CommitI
     })
 }
 
-struct Local<'a> {
-    dir: &'a Path,
-    words: Vec<String>,
-    environment: BTreeMap<String, String>,
-}
-
 struct Git<'a> {
     local: Local<'a>,
     branch: BranchName,
@@ -201,14 +98,6 @@ struct Git<'a> {
 }
 
 impl<'a> Git<'a> {
-    fn local(dir: &'a Path) -> Local<'a> {
-        Local {
-            dir,
-            words: hardened(dir),
-            environment: crate::environment::allowed(),
-        }
-    }
-
     fn new(dir: &'a Path, access: Access, branch: BranchName, remote: RemoteUrl) -> Self {
         let mut words = hardened(dir);
         words.extend(access.words.iter().cloned());
@@ -402,117 +291,5 @@ impl<'a> Git<'a> {
             branch: self.branch.to_string(),
             remote: self.remote.to_string(),
         })
-    }
-}
-
-impl Local<'_> {
-    fn origin(&self) -> Result<RemoteUrl, PullError> {
-        if self.query(&["rev-parse", "--is-inside-work-tree"])?.text() != "true" {
-            return Err(PullError::NotACheckout {
-                dir: self.dir.to_owned(),
-            });
-        }
-        let found = self.query(&["remote", "get-url", "origin"])?;
-        if found.code != 0 {
-            return Err(PullError::Request(format!(
-                "{} has no remote named origin; run: git -C {0} remote add origin URL",
-                self.dir.display()
-            )));
-        }
-        let mut text = found.text();
-        if !text.contains(':') && !text.starts_with('/') {
-            text = self.dir.join(&text).display().to_string();
-        }
-        text.parse().map_err(|e| {
-            PullError::Request(format!("remote origin of {}: {e}", self.dir.display()))
-        })
-    }
-
-    fn head(&self) -> Result<CommitId, PullError> {
-        self.commit("HEAD^{commit}")
-    }
-
-    fn commit(&self, revision: &str) -> Result<CommitId, PullError> {
-        let words = ["rev-parse", "--verify", "--end-of-options", revision];
-        let found = program::run_ok(&self.argv(&words), None, &self.environment, QUERY_LIMIT)?;
-        found
-            .text()
-            .parse()
-            .map_err(|e| PullError::Request(format!("git named no commit for {revision}: {e}")))
-    }
-
-    fn is_ancestor(&self, ancestor: &str, descendant: &str) -> Result<bool, PullError> {
-        let words = ["merge-base", "--is-ancestor", ancestor, descendant];
-        Ok(self.query(&words)?.code == 0)
-    }
-
-    fn expect_at(&self, wanted: CommitId) -> Result<(), PullError> {
-        if self.head()? != wanted {
-            return Err(PullError::Step {
-                step: "rev-parse",
-                code: 1,
-            });
-        }
-        println!("now at {wanted}");
-        Ok(())
-    }
-
-    fn expect_clean(&self) -> Result<(), PullError> {
-        let words = ["status", "--porcelain", "--ignore-submodules=all"];
-        let found = program::run_ok(&self.argv(&words), None, &self.environment, QUERY_LIMIT)?;
-        let text = String::from_utf8_lossy(&found.stdout);
-        let mut changes: Vec<&str> = text.lines().map(|l| l.get(3..).unwrap_or(l)).collect();
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let count = changes.len();
-        changes.truncate(3);
-        let mut changes = changes.join(", ");
-        if count > 3 {
-            changes.push_str(&format!(" and {} more", count - 3));
-        }
-        Err(PullError::Dirty {
-            dir: self.dir.to_owned(),
-            changes,
-        })
-    }
-
-    fn query(&self, words: &[&str]) -> Result<program::Captured, PullError> {
-        Ok(program::run(
-            &self.argv(words),
-            None,
-            &self.environment,
-            QUERY_LIMIT,
-        )?)
-    }
-
-    /// Runs a command whose output belongs to the output of the pull.
-    fn say(&self, words: &[&str], step: &'static str) -> Result<(), PullError> {
-        let argv = self.argv(words);
-        let status = Command::new("git")
-            .args(argv.get(1..).unwrap_or_default())
-            .env_clear()
-            .envs(&self.environment)
-            .stdin(Stdio::null())
-            .status()
-            .map_err(|source| {
-                PullError::Git(ProgramError::Spawn {
-                    program: "git".to_owned(),
-                    source,
-                })
-            })?;
-        match status.code() {
-            Some(0) => Ok(()),
-            code => Err(PullError::Step {
-                step,
-                code: code.unwrap_or(-1),
-            }),
-        }
-    }
-
-    fn argv(&self, words: &[&str]) -> Vec<String> {
-        let mut argv = self.words.clone();
-        argv.extend(words.iter().map(|&word| word.to_owned()));
-        argv
     }
 }

@@ -75,6 +75,9 @@ pub enum PlanError {
 /// Options every rebuild gets: a configuration must not set options of nix that act on this host.
 const SAFE: [&str; 3] = ["--option", "accept-flake-config", "false"];
 
+/// The server ends a pull earlier; this is for a host whose server is away.
+const PULL_LIMIT_MS: u64 = 10 * 60 * 1000;
+
 /// The platform's own commands: `{repo}`, `{host}`, `{generation}` and `{home}` are filled in word
 /// by word; `*SAFE` marks where [`SAFE`] goes.
 struct Row {
@@ -179,6 +182,7 @@ impl Planner<'_> {
         Ok(Stage {
             environment: environment::allowed_for_git(),
             capture: Some(self.capture(false)),
+            limit_ms: Some(PULL_LIMIT_MS),
             ..stage("pull", argv)
         })
     }

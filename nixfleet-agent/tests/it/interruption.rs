@@ -5,9 +5,9 @@ use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use nixfleet_agent::exec::{ExecError, JobEnd, JobState};
+use nixfleet_agent::exec::{Detach, ExecError, JobEnd, JobState, Launcher};
 
-use crate::support::{Place, finish, is_alive, program, until, until_line};
+use crate::support::{Place, finish, is_alive, program, script, until, until_line};
 
 /// Writes ten lines, of which the last five wait for a file.
 const TEN_LINES: &str = "echo run >> $PLACE/runs
@@ -172,4 +172,32 @@ async fn the_supervisor_is_in_a_session_of_its_own_and_knows_no_secret() {
     assert!(!String::from_utf8_lossy(&environment).contains("CARGO_MANIFEST_DIR"));
     job.kill().unwrap();
     finish(&mut job).await;
+}
+
+/// A `systemd-run` that notes its arguments and then does what `act` says with the program it is given.
+async fn through_systemd(act: &str) -> (Place, i32) {
+    let place = Place::new();
+    let systemd_run = place.path("systemd-run");
+    let text = format!(
+        "echo \"$*\" > {}\nwhile [ \"$1\" != -- ]; do shift; done; shift\n{act}",
+        place.path("arguments").display()
+    );
+    script(&systemd_run, &text, 0o755);
+    let detach = Detach::SystemdUnit { systemd_run };
+    let launcher = Launcher::new(program(), place.path("jobs"), detach).unwrap();
+    let spec = place.spec(vec![place.stage("only", "echo run >> $PLACE/runs; exit 3")]);
+    let mut job = launcher.launch(&spec).await.unwrap();
+    let code = finish(&mut job).await.exit().code;
+    let arguments = place.text("arguments");
+    let unit = format!("--unit=nixfleet-cmd-{} --collect", spec.command_id);
+    assert!(arguments.starts_with(&unit), "{arguments}");
+    (place, code)
+}
+
+#[tokio::test]
+async fn a_job_runs_once_through_a_transient_unit_or_without_it_whatever_systemd_run_says() {
+    for act in ["setsid \"$@\" &", "exit 1", "setsid \"$@\" & exit 1"] {
+        let (place, code) = through_systemd(act).await;
+        assert_eq!((code, place.text("runs").as_str()), (3, "run\n"), "{act}");
+    }
 }

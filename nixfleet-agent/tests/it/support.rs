@@ -142,7 +142,9 @@ pub async fn finish(job: &mut Job) -> Outcome {
     loop {
         match next(job).await {
             JobEvent::Ended(end) => return Outcome { events, end },
-            event => events.push(event),
+            event @ (JobEvent::Line(_) | JobEvent::Dropped(_) | JobEvent::Note(_)) => {
+                events.push(event);
+            }
         }
     }
 }
