@@ -1,5 +1,6 @@
 //! `nixfleet-server serve`.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use secrecy::ExposeSecret;
@@ -79,14 +80,17 @@ fn announce(config: &Config, listener: &TcpListener) {
     let port = listener.local_addr().map_or(0, |address| address.port());
     let url = config.display_url.replace(":0/", &format!(":{port}/"));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = %config.listen, %url, "serving");
-    println!("NixFleet {} at {url}", env!("CARGO_PKG_VERSION"));
-    for made in &config.generated {
-        println!(
+    let mut lines = vec![format!("NixFleet {} at {url}", env!("CARGO_PKG_VERSION"))];
+    lines.extend(config.generated.iter().map(|made| {
+        format!(
             "New {}, shown this once: {}  (kept for the next start through {})",
             made.what,
             made.secret.expose_secret(),
             made.kept_in.display()
-        );
+        )
+    }));
+    if let Err(error) = writeln!(std::io::stdout(), "{}", lines.join("\n")) {
+        tracing::warn!(%error, "cannot write to standard output");
     }
     if !config.listen.is_loopback() && config.site.public_origin().is_none() {
         tracing::warn!(

@@ -17,6 +17,7 @@ pub use secrets::{Generated, Secrets};
 
 use crate::auth::PasswordHash;
 use crate::net::{Limits, Site};
+use crate::sources::{Branch, Remote, RemoteError};
 
 const LONGEST_GRACE: Duration = Duration::from_secs(60);
 const DEFAULT_FETCH_TTL: Duration = Duration::from_secs(5);
@@ -104,9 +105,9 @@ pub struct Config {
     /// Secrets that were made up just now, to be printed once.
     pub generated: Vec<Generated>,
     /// The git remote.
-    pub repo: Option<String>,
+    pub repo: Option<Remote>,
     /// The branch of the git remote.
-    pub branch: String,
+    pub branch: Branch,
     /// The URL of version.json.
     pub version_url: Option<Url>,
     /// How long an answer of the remote counts as fresh.
@@ -188,8 +189,9 @@ impl Config {
                 format!("{remote_grace:?} is too long; expected 0s to 60s"),
             ));
         }
-        let branch = branch(set(&args.branch).unwrap_or("main"))?;
-        let repo = repo(set(&args.repo))?;
+        let branch = Branch::parse(set(&args.branch).unwrap_or("main"))
+            .map_err(|error| refused("NIXFLEET_BRANCH", &error))?;
+        let repo = remote(set(&args.repo))?;
         let limits = limits(set(&args.connections_per_address))?;
         let site = site(
             listen.is_loopback(),
@@ -328,36 +330,13 @@ fn site(
     }
 }
 
-fn branch(text: &str) -> Result<String, ConfigError> {
-    let bad = text.starts_with(['-', '/', '.'])
-        || text.ends_with(['/', '.'])
-        || text.ends_with(".lock")
-        || text.contains("..")
-        || text.contains("//")
-        || text.contains("@{")
-        || text
-            .chars()
-            .any(|c| c.is_control() || " ~^:?*[\\".contains(c));
-    if bad {
-        return Err(ConfigError::new(
-            "NIXFLEET_BRANCH",
-            format!("{text:?} is not the name of a branch"),
-        ));
-    }
-    Ok(text.to_owned())
+fn remote(text: Option<&str>) -> Result<Option<Remote>, ConfigError> {
+    let parse = |text| Remote::parse(text).map_err(|error| refused("NIXFLEET_REPO", &error));
+    text.map(parse).transpose()
 }
 
-fn repo(text: Option<&str>) -> Result<Option<String>, ConfigError> {
-    let Some(text) = text else {
-        return Ok(None);
-    };
-    if text.starts_with('-') || text.chars().any(char::is_control) {
-        return Err(ConfigError::new(
-            "NIXFLEET_REPO",
-            "expected a git URL or a path",
-        ));
-    }
-    Ok(Some(text.to_owned()))
+fn refused(setting: &'static str, error: &RemoteError) -> ConfigError {
+    ConfigError::new(setting, error.to_string())
 }
 
 fn limits(per_address: Option<&str>) -> Result<Limits, ConfigError> {
