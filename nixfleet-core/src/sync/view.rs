@@ -179,6 +179,9 @@ pub struct StatusView {
     /// Attentions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub a: Vec<Attention>,
+    /// Whether the host counts as plain green in totals.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub g: bool,
 }
 
 impl StatusView {
@@ -190,6 +193,7 @@ impl StatusView {
             s: assessment.statuses(),
             r: assessment.compartments.each_ref().map(|one| one.reason),
             a: assessment.attentions.clone(),
+            g: assessment.counts_as_green(),
         }
     }
 }

@@ -5,6 +5,7 @@
 pub mod assets;
 pub mod auth;
 pub mod health;
+pub mod tables;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;

@@ -3,6 +3,7 @@
 
 mod headline;
 mod notes;
+pub mod templates;
 pub mod text;
 
 use serde::{Deserialize, Serialize};
