@@ -8,3 +8,4 @@ pub mod net;
 pub mod reject;
 pub mod routes;
 pub mod sources;
+pub mod store;

@@ -4,3 +4,4 @@
 mod command;
 mod network;
 mod sources;
+mod store;
