@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::deadline::{Deadline, DeadlineReason};
 use super::ending::Ending;
-use super::event::{Deadline, DeadlineReason, ExitReport, Signal};
+use super::event::Signal;
+use super::exit::ExitReport;
 use super::goal::Verdict;
 use super::{Phase, Step, timing};
 use crate::admission::{Admitted, Check, Conditions, Lane, Queueable, Refusal, Request};

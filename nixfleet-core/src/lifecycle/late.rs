@@ -2,7 +2,7 @@
 //! they say about the host is used.
 
 use super::command::Command;
-use super::event::ExitReport;
+use super::exit::ExitReport;
 use super::{Ending, Step};
 use crate::host::DeployOutcome;
 use crate::op::Op;

@@ -1,12 +1,13 @@
 //! The engine: fire due deadlines, find the row, do what it says.
 
-use super::Step;
 use super::command::Command;
+use super::deadline::{Deadline, DeadlineReason};
 use super::ending::Ending;
-use super::event::{Address, Deadline, DeadlineReason, Event, EventKind};
+use super::event::{Address, Event, EventKind};
 use super::goal::{self, Verdict};
-use super::guard::{self, Guard};
+use super::guard::Guard;
 use super::table::{self, To};
+use super::{Step, classify};
 use crate::host::{AgentProtocol, HostObservation};
 use crate::time::Timestamp;
 
@@ -88,7 +89,7 @@ impl Command {
     /// The id of the row that would handle a case, for explanations.
     #[must_use]
     pub fn explain(&self, event: &Event<'_>, now: Timestamp) -> Option<&'static table::Row> {
-        let guard = guard::of_event(self, event, now.max(self.latest));
+        let guard = classify::of_event(self, event, now.max(self.latest));
         table::row(self.phase, event.kind(), guard)
     }
 
@@ -126,12 +127,12 @@ impl Command {
 
     fn classify(&self, cause: Cause<'_>, now: Timestamp) -> (EventKind, Guard) {
         match cause {
-            Cause::Event(event) => (event.kind(), guard::of_event(self, event, now)),
+            Cause::Event(event) => (event.kind(), classify::of_event(self, event, now)),
             Cause::Due(reason) => {
                 let kind = reason.event();
-                (kind, guard::of_deadline(self, kind, now))
+                (kind, classify::of_deadline(self, kind, now))
             }
-            Cause::Facts(_, verdict) => (EventKind::Facts, guard::of_facts(self, verdict)),
+            Cause::Facts(_, verdict) => (EventKind::Facts, classify::of_facts(self, verdict)),
         }
     }
 

@@ -3,9 +3,12 @@
 //! [`Command`] is the record and the state, [`Event`] what happens to it, [`Step`] what is to be
 //! done about it. Every rule is a row of [`TABLE`], or of [`IGNORED`] where nothing happens.
 
+mod classify;
 mod command;
+mod deadline;
 mod ending;
 mod event;
+mod exit;
 mod freshness;
 mod goal;
 mod guard;
@@ -19,11 +22,10 @@ mod table;
 pub mod timing;
 
 pub use command::{Baseline, Command, CommandArgs, Exit, Target};
+pub use deadline::{Deadline, DeadlineReason};
 pub use ending::{Ending, EndingKind, GoalGap, UnknownCause, UnverifiedCause};
-pub use event::{
-    Address, Deadline, DeadlineReason, Event, EventKind, ExitReport, Hello, Signal, Withdrawal,
-    half_of,
-};
+pub use event::{Address, Event, EventKind, Hello, Signal, Withdrawal, half_of};
+pub use exit::ExitReport;
 pub use freshness::{Expectation, Freshness, FreshnessFacts, Relation};
 pub use goal::{Verdict, Waiting, activation_on_record, goal_verdict, infer_deployment};
 pub use guard::{Guard, guards};

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::command::Command;
+use super::deadline::{Deadline, DeadlineReason};
 use super::ending::{Ending, EndingKind, GoalGap, UnverifiedCause};
-use super::event::{Deadline, DeadlineReason, Event, Hello, Signal};
+use super::event::{Event, Hello, Signal};
 use super::goal::{self, Verdict, Waiting};
-use super::guard;
 use super::machine::Cause;
 use super::outcome::{DeployEffect, Trace};
 use super::table::{Arm, Do};
-use super::{Step, timing};
+use super::{Step, classify, timing};
 use crate::admission::{Refusal, RefusalCode};
 use crate::compartment::PullSwitchHalf;
 use crate::host::{AgentProtocol, DeployOutcome, TestEvidence, TestVerdict};
@@ -112,7 +112,7 @@ impl Command {
 
     fn back(&mut self, registration: &Hello<'_>) {
         self.connected = true;
-        let new_process = guard::came_back(self, registration);
+        let new_process = classify::came_back(self, registration);
         let after_exit = self.exit.is_some() && self.op.spec().class != OpClass::Disruptive;
         self.returned |= new_process || after_exit;
     }

@@ -220,7 +220,8 @@ pub const TABLE: &[Row] = &[
     Row { id: "wait-for-lease",         from: &[Executing, AwaitingReconnect], on: &[On::DeadlineAck], when: &[G::WaitForLease], to: Stay,                 arm: Arm::LeaseEnd,    then: &[], why: "it may still start until the lease is over" },
     Row { id: "resend-while-away",      from: &[AwaitingReconnect], on: &[On::DeadlineAck], when: &[G::ResendDue],   to: Stay,                                arm: Arm::LeaseEnd,    then: &[], why: "nothing is sent while the agent is not registered" },
     Row { id: "never-acknowledged",     from: &[Executing],  on: &[On::DeadlineAck],     when: &[G::LeaseOver],      to: Unknown(UnknownCause::NotAcknowledged), arm: Arm::Nothing,  then: &[], why: "nothing can start any more, and nobody knows whether something did" },
-    Row { id: "tracking-stops",         from: &[AwaitingReconnect], on: &[On::DeadlineAck], when: &[G::LeaseOver],   to: End(EndingKind::StoppedTracking),    arm: Arm::Nothing,     then: &[], why: "a person stopped waiting, and it cannot start any more" },
+    Row { id: "lost-by-agent",          from: &[Executing],  on: &[On::DeadlineAck],     when: &[G::LostByAgent],    to: Unknown(UnknownCause::UnknownToAgent), arm: Arm::Nothing,   then: &[], why: "the agent came back without it, and it cannot start any more" },
+    Row { id: "tracking-stops",         from: &[AwaitingReconnect], on: &[On::DeadlineAck], when: &[G::LeaseOver, G::LostByAgent], to: End(EndingKind::StoppedTracking),    arm: Arm::Nothing,     then: &[], why: "a person stopped waiting, and it cannot start any more" },
     Row { id: "rejected",               from: OPEN,          on: &[On::Rejected],        when: &[G::Unacknowledged], to: End(EndingKind::Rejected),           arm: Arm::Nothing,     then: &[], why: "the agent refuses it, and says what it runs instead" },
 
     // Timeouts.

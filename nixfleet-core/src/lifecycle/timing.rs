@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::op::Op;
+
 const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
@@ -45,3 +47,28 @@ pub const RESTART_GRACE: Duration = minutes(2);
 pub const MAX_EXTENSION: Duration = hours(4);
 /// The shortest extension that is accepted.
 pub const MIN_EXTENSION: Duration = minutes(1);
+
+/// B(op), law B5: an upper bound for the time from the last event of a command, whatever it was,
+/// to its terminal phase.
+#[must_use]
+pub fn bound(op: Op) -> Duration {
+    let spec = op.spec();
+    let overdue = if op.is_deploy() { DECISION } else { KILL_AWAY };
+    let away = if op.is_switch_like() {
+        RECONNECT.max(REBOOT)
+    } else {
+        Duration::ZERO
+    };
+    let stages = [
+        QUEUE,
+        VALIDATION,
+        LEASE + SKEW * 2,
+        spec.hard,
+        MAX_EXTENSION,
+        overdue,
+        away,
+        VERIFICATION,
+        RESTART_GRACE,
+    ];
+    stages.iter().sum()
+}
