@@ -19,51 +19,67 @@ pub(super) enum Cause<'a> {
     Facts(&'a HostObservation, &'a Verdict),
 }
 
+/// What a call did: the rows used, and the steps to perform.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transcript {
+    /// Ids of the rows used, in order, those of [`super::IGNORED`] included.
+    pub rows: Vec<&'static str>,
+    /// The steps to perform, in order.
+    pub steps: Vec<Step>,
+}
+
 impl Command {
     /// Takes in an event. Deadlines that are due fire first; the steps are to be performed in
     /// order, after the command was persisted. A terminal command yields nothing, for ever.
     #[must_use]
     pub fn handle(&mut self, event: &Event<'_>, now: Timestamp) -> Vec<Step> {
-        // What passed while the server was down must not fire before it has seen its agents.
-        let mut steps = if event.kind() == EventKind::ServerRestart {
-            self.latest = self.latest.max(now);
-            Vec::new()
-        } else {
-            self.handle_timeout(now)
-        };
-        let now = self.latest;
-        if event.address().is_some_and(|to| !self.concerns(to)) {
-            return steps;
-        }
-        if let Event::Hello(registration) = event {
-            for report in registration.results {
-                if self.concerns(report.address()) {
-                    let result = Event::Exited(Box::new(report.clone()));
-                    steps.extend(self.apply(Cause::Event(&result), now));
-                }
-            }
-        }
-        steps.extend(self.apply(Cause::Event(event), now));
-        if let Some(observation) = self.facts_after_exit(event) {
-            let verdict = goal::goal_verdict(self, observation);
-            steps.extend(self.apply(Cause::Facts(observation, &verdict), now));
-        }
-        steps
+        self.handle_traced(event, now).steps
     }
 
     /// Lets time pass: fires every deadline that is due. A spurious call does nothing.
     #[must_use]
     pub fn handle_timeout(&mut self, now: Timestamp) -> Vec<Step> {
-        self.latest = self.latest.max(now);
-        let mut steps = Vec::new();
-        // Every firing arms a later deadline or moves on; the bound is a second belt.
-        for _ in 0..16 {
-            let Some(due) = self.deadline.filter(|due| due.at <= self.latest) else {
-                break;
-            };
-            steps.extend(self.apply(Cause::Due(due.reason), self.latest));
+        let mut trace = Transcript::default();
+        self.fire_due(now, &mut trace);
+        trace.steps
+    }
+
+    /// [`Command::handle`], and the rows of the table that were used, for traces and audits.
+    #[must_use]
+    pub fn handle_traced(&mut self, event: &Event<'_>, now: Timestamp) -> Transcript {
+        let mut trace = Transcript::default();
+        // What passed while the server was down must not fire before it has seen its agents.
+        if event.kind() == EventKind::ServerRestart {
+            self.notice(now);
+        } else {
+            self.fire_due(now, &mut trace);
         }
-        steps
+        let now = self.latest;
+        if event.address().is_some_and(|to| !self.concerns(to)) {
+            return trace;
+        }
+        if let Event::Hello(hello) = event {
+            for report in hello.results {
+                if self.concerns(report.address()) {
+                    let result = Event::Exited(Box::new(report.clone()));
+                    self.apply(Cause::Event(&result), now, &mut trace);
+                }
+            }
+        }
+        self.apply(Cause::Event(event), now, &mut trace);
+        if let Some(observation) = self.facts_after_exit(event) {
+            let verdict = goal::goal_verdict(self, observation);
+            self.apply(Cause::Facts(observation, &verdict), now, &mut trace);
+        }
+        trace
+    }
+
+    /// [`Command::handle_timeout`], and the rows of the table that were used.
+    #[must_use]
+    pub fn handle_timeout_traced(&mut self, now: Timestamp) -> Transcript {
+        let mut trace = Transcript::default();
+        self.fire_due(now, &mut trace);
+        trace
     }
 
     /// The next moment at which it wants to be called, and why; none when terminal.
@@ -136,14 +152,32 @@ impl Command {
         }
     }
 
-    fn apply(&mut self, cause: Cause<'_>, now: Timestamp) -> Vec<Step> {
+    /// Time never runs backwards, and stands still for a command that has ended.
+    fn notice(&mut self, now: Timestamp) {
+        if !self.phase.is_terminal() {
+            self.latest = self.latest.max(now);
+        }
+    }
+
+    fn fire_due(&mut self, now: Timestamp, trace: &mut Transcript) {
+        self.notice(now);
+        // Every firing arms a later deadline or moves on; the bound is a second belt.
+        for _ in 0..16 {
+            let Some(due) = self.deadline.filter(|due| due.at <= self.latest) else {
+                break;
+            };
+            self.apply(Cause::Due(due.reason), self.latest, trace);
+        }
+    }
+
+    fn apply(&mut self, cause: Cause<'_>, now: Timestamp, trace: &mut Transcript) {
         let (kind, guard) = self.classify(cause, now);
         let Some(row) = table::row(self.phase, kind, guard) else {
-            return Vec::new();
+            return;
         };
-        let mut steps = Vec::new();
+        trace.rows.push(row.id);
         for action in row.then {
-            steps.extend(self.perform(*action, cause, now));
+            trace.steps.extend(self.perform(*action, cause, now));
         }
         let ending = match row.to {
             To::Stay => None,
@@ -157,9 +191,8 @@ impl Command {
             To::Unverified(why) => Some(Ending::Unverified(why)),
         };
         if let Some(ending) = ending {
-            steps.extend(self.finish(ending, now));
+            trace.steps.extend(self.finish(ending, now));
         }
         self.deadline = self.armed(row.arm, now);
-        steps
     }
 }

@@ -30,6 +30,7 @@ pub use freshness::{Expectation, Freshness, FreshnessFacts, Relation};
 pub use goal::{Verdict, Waiting, activation_on_record, goal_verdict, infer_deployment};
 pub use guard::{Guard, guards};
 pub use late::late_result;
+pub use machine::Transcript;
 pub use outcome::{DeployEffect, ENDINGS, EndingSpec, Trace};
 pub use phase::Phase;
 pub use step::Step;
