@@ -5,6 +5,7 @@
 
 mod credentials;
 pub mod filters;
+mod housekeeping;
 pub mod limit;
 pub mod memory;
 pub mod password;
@@ -22,7 +23,6 @@ use http::{HeaderMap, StatusCode};
 use nixfleet_core::{HostId, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
-use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::net::Site;
@@ -49,8 +49,6 @@ use watch::{Watched, Watches};
 pub const ACCOUNT: &str = "admin";
 /// `last_used_at` is kept to this precision, so that using a credential is not a write each time.
 const TOUCH_EVERY: Duration = Duration::from_secs(60);
-/// How soon a revocation made by another process reaches open sockets.
-const REVOCATION_CHECK: Duration = Duration::from_secs(1);
 
 /// Who is asking.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -204,12 +202,13 @@ impl Auth {
     }
 
     /// Which agent wants to connect. Only a bearer token counts; a request with the marks of a
-    /// browser (our cookie, an origin) is refused whatever else it carries.
+    /// browser (our cookie, the origin of another site) is refused whatever else it carries.
     ///
     /// # Errors
     /// 401 without a valid agent token, 403 for browsers, 503 if the store cannot tell.
     pub async fn authenticate_agent(&self, headers: &HeaderMap) -> Result<AgentIdentity, Problem> {
-        if headers.contains_key(http::header::ORIGIN) {
+        let has_origin = headers.contains_key(http::header::ORIGIN);
+        if has_origin && !credentials::is_same_origin(headers, &self.site) {
             return Err(forbidden(
                 "this channel is for agents; browsers use /api/v1/live",
             ));
@@ -305,52 +304,6 @@ impl Auth {
     #[must_use]
     pub fn site(&self) -> &Site {
         &self.site
-    }
-
-    /// Looks for revocations made elsewhere and clears away what has expired, until `shutdown`.
-    pub async fn housekeeping(&self, shutdown: CancellationToken) {
-        let mut round: u64 = 0;
-        let mut ticks = tokio::time::interval(REVOCATION_CHECK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                _ = ticks.tick() => {}
-            }
-            let swept = self.sweep(round.is_multiple_of(60)).await;
-            if let Err(error) = swept {
-                tracing::error!(%error, cause = cause(&error), "cannot check credentials");
-            }
-            round += 1;
-        }
-    }
-
-    /// One round of [`Auth::housekeeping`].
-    async fn sweep(&self, thorough: bool) -> Result<(), CredentialError> {
-        let now = self.clock.now();
-        if thorough {
-            self.limiter.forget_idle();
-            self.store
-                .purge_sessions(now, now - session::IDLE_LIFETIME)
-                .await?;
-        }
-        if self.watches.any(Watched::Session) {
-            let sessions = self.store.list_sessions().await?;
-            let valid = sessions
-                .iter()
-                .filter(|session| session::is_valid(session, now));
-            self.watches.retain(
-                Watched::Session,
-                &valid.map(|session| session.hash).collect(),
-            );
-        }
-        if self.watches.any(Watched::Token) {
-            let tokens = self.store.list_tokens().await?;
-            let valid = tokens.iter().filter(|token| is_valid_token(token, now));
-            self.watches
-                .retain(Watched::Token, &valid.map(|token| token.hash).collect());
-        }
-        Ok(())
     }
 
     async fn api_token(&self, token: &SecretString) -> Result<Principal, Problem> {

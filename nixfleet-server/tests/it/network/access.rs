@@ -91,7 +91,11 @@ async fn the_agent_channel_takes_agent_tokens_only_and_decides_before_101() {
         server.role_token(Role::Admin).await
     );
     let origin = format!("Origin: {}", server.origin());
-    for headers in [vec![shared.as_str()], vec![own.as_str()]] {
+    for headers in [
+        vec![shared.as_str()],
+        vec![own.as_str()],
+        vec![shared.as_str(), origin.as_str()],
+    ] {
         assert!(server.open("/ws", &headers).await.is_ok(), "{headers:?}");
     }
     for (headers, status) in [
@@ -102,7 +106,8 @@ async fn the_agent_channel_takes_agent_tokens_only_and_decides_before_101() {
         (vec![cookie.as_str()], 401),
         (vec![shared.as_str(), cookie.as_str()], 401),
         (vec![shared.as_str(), shared.as_str()], 401),
-        (vec![shared.as_str(), origin.as_str()], 403),
+        (vec![shared.as_str(), "Origin: http://evil.example"], 403),
+        (vec![shared.as_str(), "Origin: null"], 403),
     ] {
         assert_eq!(
             server.open("/ws", &headers).await.err(),

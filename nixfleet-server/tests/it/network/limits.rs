@@ -283,3 +283,23 @@ async fn health_tells_alive_from_ready() {
     let ready = server.ask("GET /readyz", &[]).await.json();
     assert_eq!(ready["checks"]["store"], true);
 }
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_408() {
+    let limits = Limits {
+        request: Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let server = Server::with(Setup {
+        limits,
+        ..Setup::default()
+    })
+    .await;
+    let head = "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nab";
+    let answer = server.send(head.as_bytes()).await;
+    assert_eq!((answer.status, answer.code().as_str()), (408, "timeout"));
+    assert_eq!(
+        server.ask_with_body("POST /echo", &[], "abcd").await.status,
+        200
+    );
+}
