@@ -370,6 +370,15 @@ checked_text! {
     |text| text.chars().all(|c| !c.is_control())
 }
 
+impl StorePath {
+    /// Whether equal paths mean equal systems: a path in the Nix store. Any other path is only a
+    /// name, and may stay the same while what it names changes.
+    #[must_use]
+    pub fn is_content_addressed(&self) -> bool {
+        self.0.starts_with("/nix/store/")
+    }
+}
+
 checked_text! {
     /// A short opaque token from a peer: an instance id, boot id or machine id hash.
     Token, "token", "1 to 128 letters, digits, '.', '_' or '-'", 128, word_characters

@@ -6,6 +6,7 @@ pub mod admission;
 pub mod agent;
 pub mod compartment;
 pub mod desired;
+pub mod fleet;
 pub mod history;
 pub mod host;
 pub mod ids;

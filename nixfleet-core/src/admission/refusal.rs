@@ -96,6 +96,10 @@ codes! {
     PrUnknown = "pr-unknown", "no such pull request is known", "check for updates again";
     /// The pull request may not be merged or reverted now.
     PrNotEligible = "pr-not-eligible", "the pull request is not eligible; {}", "wait for its checks, or override with a reason";
+    /// The server's store is damaged: it takes no commands.
+    StoreDamaged = "store-damaged", "the server's database is damaged, so it takes no commands", "restore the database from a backup";
+    /// The operation is known, but this server cannot carry it out.
+    NotSupported = "not-supported", "this server cannot carry out this operation", "use another way, or a server that can";
     /// Our own checking took too long.
     ValidationTimedOut = "validation-timed-out", "the preconditions could not be checked in time", "try again; if it stays, see the server's log";
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::link::{RESEND_EVERY, send};
 use super::{AgentCore, AgentEffect, CommandRecord, JobExit, JobReport, JournalEntry, frames};
 use crate::host::Deployed;
-use crate::ids::{CommandId, Sequence};
+use crate::ids::{CommandId, CommitRef, LockHash, Sequence};
 use crate::op::Op;
 use crate::report::ProgressStage;
 use crate::time::Timestamp;
@@ -343,14 +343,45 @@ impl AgentCore {
             let unchanged = before.filter(|repo| Some(*repo) == report.after.repo && !repo.dirty);
             unchanged.map(|repo| (repo.commit, repo.lock.hash()))
         };
+        let commit = inputs.map(|(commit, _)| commit);
+        if !self.activation_is_seen(report, commit, inputs.and_then(|(_, lock)| lock)) {
+            return None;
+        }
         Some(Deployed {
-            commit: inputs.map(|(commit, _)| commit),
+            commit,
             lock: inputs.and_then(|(_, lock)| lock),
             store_path: path,
             clean: inputs.is_some(),
             command: Some(job.command),
             inferred: false,
         })
+    }
+
+    /// Whether something was activated, not only exit code 0 seen: the running system moved, or it
+    /// is known to be what these inputs give (a store path, the same inputs as before, or the
+    /// system itself claims the commit).
+    fn activation_is_seen(
+        &self,
+        report: &JobReport,
+        commit: Option<CommitRef>,
+        lock: Option<LockHash>,
+    ) -> bool {
+        let after = &report.after.system;
+        let before = report
+            .before
+            .as_ref()
+            .and_then(|before| before.system.path.as_ref());
+        let Some(path) = after.path.as_ref() else {
+            return true;
+        };
+        if before.is_some_and(|before| before != path) || path.is_content_addressed() {
+            return true;
+        }
+        let earlier = self.journal.deployed.as_ref();
+        let same = earlier.is_some_and(|d| {
+            (d.commit, d.lock, d.store_path.as_ref()) == (commit, lock, Some(path))
+        });
+        same || (commit.is_some() && after.configuration_revision == commit)
     }
 
     pub(super) fn progress(

@@ -28,6 +28,7 @@ pub use explain::{Trace, explain};
 pub use facts::Facts;
 pub use reason::{Reason, ReasonCode};
 pub use remedy::{Click, ManualStep, Remedy, Step};
+pub use render::text::cause_with_detail as remote_sentence;
 pub use render::{Tooltip, details, message};
 pub use table::{RuleHit, rules};
 

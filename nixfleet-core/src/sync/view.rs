@@ -8,7 +8,7 @@ use crate::compartment::{Attention, HostAssessment, Reason, Status};
 use crate::desired::PendingPr;
 use crate::host::{Actor, DeployOutcome, Hold, LockReport, TestVerdict};
 use crate::ids::{CommandId, CommitId, CommitRef, HostId, LockHash, StorePath};
-use crate::lifecycle::Phase;
+use crate::lifecycle::{EndingKind, Phase};
 use crate::op::Op;
 use crate::report::ProgressStage;
 use crate::time::Timestamp;
@@ -219,7 +219,7 @@ pub struct CommandView {
     pub since: Timestamp,
     /// Stable code of how it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ending: Option<String>,
+    pub ending: Option<EndingKind>,
     /// The same as a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,

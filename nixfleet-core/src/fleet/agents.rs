@@ -1,0 +1,358 @@
+//! What agents say: registration, signs of life, results (spec 03, spec 02 rules 4, 6, 9 to 13).
+
+use super::turn::Turn;
+use super::{Effect, Fleet, Host, HostRecord};
+use crate::host::{AgentProtocol, HostObservation, ObservationUpdate, Presence};
+use crate::ids::{CommandId, ConnectionId, HostId};
+use crate::lifecycle::{Address, Event, ExitReport, Hello, half_of};
+use crate::report::{AgentReport, HeartbeatReport, ProgressStage, Registration};
+use crate::sync::ProgressView;
+use crate::time::Timestamp;
+use crate::wire::agent::{PROTOCOL_VERSION, Registered, ServerFrame};
+
+/// Close code "policy violation" (RFC 6455, 7.4.1).
+const POLICY: u16 = 1008;
+
+impl Fleet {
+    pub(super) fn agent(
+        &mut self,
+        turn: &mut Turn,
+        connection: ConnectionId,
+        bound: Option<&HostId>,
+        report: AgentReport,
+        now: Timestamp,
+    ) {
+        if let AgentReport::Registered(registration) = report {
+            return self.registered(turn, connection, bound, *registration, now);
+        }
+        let Some(host) = self.connections.get(&connection).cloned() else {
+            turn.sends
+                .push(close(connection, "the first message must be register"));
+            return;
+        };
+        match report {
+            AgentReport::Registered(_) => {}
+            AgentReport::Heartbeat(beat) => self.heartbeat(turn, &host, *beat, now),
+            AgentReport::Accepted { command, pid } => {
+                let event = Event::Accepted {
+                    to: Address::of(command),
+                    pid,
+                };
+                self.owned_command_event(turn, &host, command, &event, now);
+            }
+            AgentReport::Result(result) => self.result(turn, &host, *result, now),
+            AgentReport::Rejected(rejection) => {
+                let Some(id) = rejection.command.or_else(|| self.running_on(&host)) else {
+                    return;
+                };
+                let to = rejection.command.map_or_else(Address::default, Address::of);
+                let event = Event::Rejected {
+                    to,
+                    reason: rejection.reason,
+                    current: rejection.current,
+                };
+                self.owned_command_event(turn, &host, id, &event, now);
+            }
+            AgentReport::Progress(progress) => {
+                let Some(id) = progress.command.or_else(|| self.running_on(&host)) else {
+                    return;
+                };
+                let half = half_of(progress.stage);
+                let to = progress.command.map_or_else(Address::default, Address::of);
+                self.owned_command_event(turn, &host, id, &Event::Progress { to, half }, now);
+                self.show_progress(turn, id, progress.stage, progress.current, progress.total);
+            }
+        }
+    }
+
+    fn registered(
+        &mut self,
+        turn: &mut Turn,
+        connection: ConnectionId,
+        bound: Option<&HostId>,
+        registration: Registration,
+        now: Timestamp,
+    ) {
+        let id = registration.host.clone();
+        let other = self
+            .connections
+            .get(&connection)
+            .is_some_and(|own| *own != id);
+        if other || bound.is_some_and(|bound| *bound != id) {
+            turn.sends
+                .push(close(connection, "this credential belongs to another host"));
+            return;
+        }
+        if !self.hosts.contains_key(&id) {
+            self.hosts
+                .insert(id.clone(), Host::new(HostRecord::new(id.clone(), now)));
+            self.event(
+                turn,
+                Some(&id),
+                "host-added",
+                format!("{id} connected for the first time"),
+                now,
+            );
+        }
+        if self.is_cloned_identity(&id, connection, &registration) {
+            turn.sends.push(close(
+                connection,
+                "another machine is connected under this name",
+            ));
+            self.mark_identity_conflict(turn, &id, now);
+            return;
+        }
+        self.replace_connection(turn, &id, connection);
+        self.connections.insert(connection, id.clone());
+        let Some(host) = self.hosts.get_mut(&id) else {
+            return;
+        };
+        host.connection = Some(connection);
+        let record = &mut host.record;
+        record.presence = Presence::Online;
+        record.identity = crate::host::HostIdentity {
+            theme_color: registration
+                .identity
+                .theme_color
+                .clone()
+                .or(record.identity.theme_color.take()),
+            ..registration.identity.clone()
+        };
+        // After a restore from backup the agent remembers more than the server.
+        record.last_seq = record
+            .last_seq
+            .max(registration.last_seq.unwrap_or_default());
+        turn.host_changed(&id);
+        turn.sends.push(self.registered_frame(&id, connection, now));
+        self.take_in(turn, &id, registration.facts, now);
+        self.hello(
+            turn,
+            &id,
+            registration.running.map(|running| running.command),
+            registration.results,
+            now,
+        );
+    }
+
+    /// A cloned disk must not take over an identity while its owner is connected.
+    fn is_cloned_identity(
+        &self,
+        id: &HostId,
+        connection: ConnectionId,
+        new: &Registration,
+    ) -> bool {
+        let Some(host) = self.hosts.get(id) else {
+            return false;
+        };
+        let connected = host.connection.is_some_and(|own| own != connection);
+        let known = host.record.identity.machine_id_hash.as_ref();
+        connected && known.is_some() && known != new.identity.machine_id_hash.as_ref()
+    }
+
+    fn mark_identity_conflict(&mut self, turn: &mut Turn, id: &HostId, now: Timestamp) {
+        if let Some(host) = self.hosts.get_mut(id)
+            && !host.identity_conflict
+        {
+            host.identity_conflict = true;
+            let text = format!("a second machine claims to be {id}; it was refused");
+            self.event(turn, Some(id), "identity-conflict", text, now);
+            turn.refresh(id);
+        }
+    }
+
+    fn replace_connection(&mut self, turn: &mut Turn, id: &HostId, connection: ConnectionId) {
+        let old = self
+            .hosts
+            .get(id)
+            .and_then(|host| host.connection)
+            .filter(|old| *old != connection);
+        if let Some(old) = old {
+            self.connections.remove(&old);
+            turn.sends.push(close(old, "replaced"));
+        }
+    }
+
+    fn registered_frame(&self, id: &HostId, connection: ConnectionId, now: Timestamp) -> Effect {
+        let frame = ServerFrame::Registered(Registered {
+            host_id: id.to_string(),
+            server_version: Some(self.config.server_version.clone()),
+            protocol: Some(PROTOCOL_VERSION),
+            capabilities: vec![crate::wire::agent::CAPABILITY_COMMANDS.to_owned()],
+            server_time: Some(now.as_millis()),
+        });
+        Effect::Send {
+            connection,
+            command: None,
+            frame: Box::new(frame),
+        }
+    }
+
+    /// The results an agent still holds are applied first, then what it says it runs.
+    fn hello(
+        &mut self,
+        turn: &mut Turn,
+        id: &HostId,
+        running: Option<CommandId>,
+        results: Vec<crate::report::CommandResult>,
+        now: Timestamp,
+    ) {
+        let mut reports = Vec::new();
+        for result in results {
+            let command = result.command;
+            let report = ExitReport::from_result(&result, now);
+            match command.filter(|command| self.is_open_on(id, *command)) {
+                Some(_) => reports.push(report),
+                None => self.late_result(turn, id, command, &report, now),
+            }
+        }
+        let Some(host) = self.hosts.get(id) else {
+            return;
+        };
+        let observation = host.record.observation.clone();
+        let identity = host.record.identity.clone();
+        for command in host.open.clone() {
+            let hello = Hello {
+                instance_id: identity.instance_id.as_ref(),
+                boot_id: identity.boot_id.as_ref(),
+                running,
+                results: &reports,
+                observation: &observation,
+            };
+            self.command_event(turn, command, &Event::Hello(hello), now);
+        }
+        for report in &reports {
+            if let Some(command) = report.id {
+                self.confirm(turn, id, command, now);
+            }
+        }
+        self.start_next(turn, id, now);
+    }
+
+    fn heartbeat(&mut self, turn: &mut Turn, id: &HostId, beat: HeartbeatReport, now: Timestamp) {
+        if let (Some(version), Some(host)) = (beat.nixpkgs_version, self.hosts.get_mut(id))
+            && host.record.identity.nixpkgs_version.as_deref() != Some(&version)
+        {
+            host.record.identity.nixpkgs_version = Some(version);
+            turn.host_changed(id);
+        }
+        self.take_in(turn, id, beat.facts, now);
+        let Some(host) = self.hosts.get(id).filter(|host| !host.open.is_empty()) else {
+            return;
+        };
+        let existing = host.record.identity.protocol == AgentProtocol::Existing;
+        let running = match (beat.command, beat.pending_op) {
+            (Some(command), _) => Some(Address::of(command)),
+            (None, Some(op)) if existing => Some(Address::op(crate::op::Op::named(&op))),
+            (None, Some(_) | None) => None,
+        };
+        let observation = host.record.observation.clone();
+        for command in host.open.clone() {
+            let event = Event::Heartbeat {
+                running,
+                observation: &observation,
+            };
+            self.command_event(turn, command, &event, now);
+        }
+        self.start_next(turn, id, now);
+    }
+
+    /// Stores facts; settles what they prove.
+    pub(super) fn take_in(
+        &mut self,
+        turn: &mut Turn,
+        id: &HostId,
+        facts: ObservationUpdate,
+        now: Timestamp,
+    ) {
+        let Some(host) = self.hosts.get_mut(id) else {
+            return;
+        };
+        if host.record.observation.apply(facts) {
+            turn.host_changed(id);
+        }
+        self.settle_by_record(turn, id, now);
+    }
+
+    pub(super) fn disconnected(
+        &mut self,
+        turn: &mut Turn,
+        connection: ConnectionId,
+        now: Timestamp,
+    ) {
+        let Some(id) = self.connections.remove(&connection) else {
+            return;
+        };
+        let Some(host) = self.hosts.get_mut(&id) else {
+            return;
+        };
+        if host.connection != Some(connection) {
+            return;
+        }
+        host.connection = None;
+        host.identity_conflict = false;
+        host.record.presence = Presence::Offline { since: now };
+        turn.host_changed(&id);
+        for command in host.open.clone() {
+            self.command_event(turn, command, &Event::Disconnect, now);
+        }
+    }
+
+    /// The command that an existing agent, which names none, must mean.
+    pub(super) fn running_on(&self, host: &HostId) -> Option<CommandId> {
+        let open = &self.hosts.get(host)?.open;
+        open.iter()
+            .copied()
+            .find(|id| self.commands.get(id).is_some_and(|c| c.phase.is_active()))
+    }
+
+    fn show_progress(
+        &mut self,
+        turn: &mut Turn,
+        id: CommandId,
+        stage: ProgressStage,
+        current: u32,
+        total: u32,
+    ) {
+        self.publish_command(
+            turn,
+            id,
+            Some(ProgressView {
+                stage,
+                current,
+                total,
+            }),
+        );
+    }
+
+    /// An event in an agent's name reaches only commands of its own host.
+    fn owned_command_event(
+        &mut self,
+        turn: &mut Turn,
+        host: &HostId,
+        id: CommandId,
+        event: &Event<'_>,
+        now: Timestamp,
+    ) {
+        if self.is_open_on(host, id) {
+            self.command_event(turn, id, event, now);
+        }
+    }
+
+    pub(super) fn is_open_on(&self, host: &HostId, id: CommandId) -> bool {
+        self.hosts
+            .get(host)
+            .is_some_and(|host| host.open.contains(&id))
+    }
+
+    pub(super) fn observation(&self, id: &HostId) -> Option<&HostObservation> {
+        self.hosts.get(id).map(|host| &host.record.observation)
+    }
+}
+
+fn close(connection: ConnectionId, reason: &'static str) -> Effect {
+    Effect::Close {
+        connection,
+        code: POLICY,
+        reason,
+    }
+}

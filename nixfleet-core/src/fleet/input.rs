@@ -1,0 +1,209 @@
+//! What reaches the fleet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::admission::{Check, Refusal};
+use crate::desired::{RemoteHistory, Snapshot, Unavailable};
+use crate::host::{Actor, Hold};
+use crate::ids::{CommandId, ConnectionId, HostId};
+use crate::lifecycle::{CommandArgs, Signal, Target};
+use crate::op::Op;
+use crate::report::AgentReport;
+
+/// Names one question of a client, so that the answer finds its way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// Something that happened outside.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// An agent said something. The first report on a connection is a registration; `bound` is
+    /// the only host this connection's credential may speak for, if it is bound to one.
+    Agent {
+        /// The connection.
+        connection: ConnectionId,
+        /// The host its credential is bound to.
+        bound: Option<HostId>,
+        /// What it said.
+        report: AgentReport,
+    },
+    /// A connection of an agent is gone.
+    Disconnected {
+        /// The connection.
+        connection: ConnectionId,
+    },
+    /// Handing a command's frame to its connection failed.
+    SendFailed {
+        /// The command.
+        command: CommandId,
+        /// Whether it is certain that no byte left.
+        nothing_left: bool,
+        /// Why.
+        why: String,
+    },
+    /// A reading of the remote finished.
+    Read(Box<Result<Reading, Unavailable>>),
+    /// A client wants something.
+    Request {
+        /// For the answer.
+        id: RequestId,
+        /// Who asks.
+        actor: Actor,
+        /// What.
+        request: Request,
+    },
+}
+
+/// What one good reading of the remote brought.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// The desired state.
+    pub snapshot: Snapshot,
+    /// The past of the branch, where the source knows it.
+    pub history: Option<Arc<RemoteHistory>>,
+}
+
+/// What a client can ask for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// Run an operation on hosts. If one of the hosts is not known, nothing at all is started.
+    Dispatch(Dispatch),
+    /// Stop the running command of a host.
+    Stop {
+        /// The host.
+        host: HostId,
+        /// The command; `None` is whatever is active.
+        command: Option<CommandId>,
+        /// How hard.
+        signal: Signal,
+    },
+    /// Decide about a command past its timeout.
+    Decide {
+        /// The command.
+        command: CommandId,
+        /// What.
+        decision: Decision,
+    },
+    /// Add a host that has not connected yet.
+    AddHost {
+        /// The host.
+        host: HostId,
+    },
+    /// Place or replace a hold.
+    Hold {
+        /// The host.
+        host: HostId,
+        /// The hold.
+        hold: Hold,
+    },
+    /// End a hold.
+    Release {
+        /// The host.
+        host: HostId,
+    },
+    /// Switch the tests of a host on or off.
+    SetTests {
+        /// The host.
+        host: HostId,
+        /// On or off.
+        enabled: bool,
+    },
+    /// Change the colour of a host.
+    SetColor {
+        /// The host.
+        host: HostId,
+        /// `#rrggbb`.
+        color: String,
+    },
+}
+
+/// Run an operation on hosts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dispatch {
+    /// The operation.
+    pub op: Op,
+    /// The hosts, each with a new unique id for its command.
+    pub hosts: Vec<(HostId, CommandId)>,
+    /// Arguments.
+    pub args: CommandArgs,
+    /// Bypass what spec 02 rule 1 allows to bypass.
+    pub force: bool,
+    /// The caller confirmed explicitly.
+    pub confirmed: bool,
+    /// Reboot although another command is active.
+    pub override_busy: bool,
+    /// Wait in the queue if only time or the host stand in the way.
+    pub queue: bool,
+    /// Why.
+    pub reason: Option<String>,
+    /// The second factor of this request.
+    pub second_factor: Check,
+    /// A pinned target instead of the remote's state.
+    pub target: Option<Target>,
+}
+
+impl Dispatch {
+    /// A plain request: nothing forced, nothing queued.
+    #[must_use]
+    pub fn new(op: Op, hosts: Vec<(HostId, CommandId)>) -> Self {
+        Self {
+            op,
+            hosts,
+            args: CommandArgs::default(),
+            force: false,
+            confirmed: false,
+            override_busy: false,
+            queue: false,
+            reason: None,
+            second_factor: Check::NotRequired,
+            target: None,
+        }
+    }
+}
+
+/// What a person decides about a command past its timeout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// More time.
+    Extend(Duration),
+    /// Stop tracking it.
+    Ignore,
+    /// Take it out of the queue.
+    Cancel,
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// One outcome for each host, in the order of the request.
+    Dispatched(Vec<Dispatched>),
+    /// Done.
+    Done,
+    /// There is no such host; nothing was started.
+    UnknownHost(HostId),
+    /// There is no such command.
+    UnknownCommand,
+    /// A rule said no.
+    Refused(Refusal),
+}
+
+/// What became of a request on one host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dispatched {
+    /// The host.
+    pub host: HostId,
+    /// Its command, if one was made, or why not.
+    pub outcome: Result<Accepted, Refusal>,
+}
+
+/// How a request on one host was taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// A command was journaled and sent.
+    Started(CommandId),
+    /// A command waits in the queue.
+    Queued(CommandId),
+    /// The server did it at once.
+    Done,
+}

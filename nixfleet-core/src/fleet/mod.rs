@@ -1,0 +1,345 @@
+//! The fleet: every host, its commands, the desired state. Inputs in, ordered effects out.
+//!
+//! This is the only type the server's hub knows. A host's aggregate reads nothing of another host.
+
+mod agents;
+mod effect;
+mod evidence;
+mod input;
+mod publish;
+mod requests;
+mod snapshot;
+mod steps;
+mod turn;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+pub use effect::{AuditRecord, Effect, Record};
+pub use input::{
+    Accepted, Decision, Dispatch, Dispatched, Input, Reading, Reply, Request, RequestId,
+};
+pub use publish::{CompartmentReport, HostReport};
+pub use snapshot::{HostRecord, Snapshot};
+
+use crate::desired::{
+    DesiredState, PendingPr, RemoteCause, RemotePolicy, RemoteWatch, Unavailable,
+};
+use crate::host::Presence;
+use crate::ids::{CommandId, ConnectionId, HostId, StateVersion};
+use crate::lifecycle::{Command, Event};
+use crate::sync::{SyncLog, SyncState};
+use crate::time::Timestamp;
+use turn::Turn;
+
+/// What the fleet is told once, at start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FleetConfig {
+    /// Version of the server, told to agents.
+    pub server_version: String,
+    /// The agent version this server expects.
+    pub agent_version: String,
+    /// How long a reading of the remote is believed.
+    pub remote: RemotePolicy,
+    /// Whether a source of the desired state is configured.
+    pub remote_configured: bool,
+    /// Whether the store is intact; if not, no command is taken and nothing is green.
+    pub store_intact: bool,
+}
+
+/// Every host, its commands, the desired state.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    config: FleetConfig,
+    hosts: BTreeMap<HostId, Host>,
+    commands: BTreeMap<CommandId, Command>,
+    connections: BTreeMap<ConnectionId, HostId>,
+    watch: RemoteWatch,
+    desired: DesiredState,
+    log: SyncLog,
+    /// When each open command wants to be called.
+    timers: BTreeSet<(Timestamp, Timer)>,
+    next_event: u64,
+    clock: Timestamp,
+}
+
+/// Whose moment has come.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// A command's deadline.
+    Command(CommandId),
+    /// The end of a hold.
+    Hold(HostId),
+}
+
+/// One host.
+#[derive(Clone, Debug)]
+struct Host {
+    record: HostRecord,
+    connection: Option<ConnectionId>,
+    /// Its commands that have not ended, in the order in which they were made.
+    open: Vec<CommandId>,
+    /// The last one that ended.
+    last_ended: Option<CommandId>,
+    /// A second machine claimed this name while the first was connected.
+    identity_conflict: bool,
+}
+
+impl Host {
+    fn new(record: HostRecord) -> Self {
+        Self {
+            record,
+            connection: None,
+            open: Vec::new(),
+            last_ended: None,
+            identity_conflict: false,
+        }
+    }
+}
+
+impl Fleet {
+    /// A fleet that goes on where the stored one stopped. Commands keep their deadlines; ones that
+    /// passed meanwhile fire no earlier than two minutes from now.
+    #[must_use]
+    pub fn restore(config: FleetConfig, stored: Snapshot, now: Timestamp) -> (Self, Vec<Effect>) {
+        let why = match (config.store_intact, config.remote_configured) {
+            (false, _) => Unavailable::new(RemoteCause::StoreDamaged, "the integrity check failed"),
+            (true, false) => Unavailable::new(RemoteCause::NotConfigured, ""),
+            (true, true) => Unavailable::new(RemoteCause::NotReadYet, ""),
+        };
+        let fresh = RemoteWatch::new(config.remote, why, now);
+        let usable = config.store_intact && config.remote_configured;
+        let watch = match stored.remote.filter(|_| usable) {
+            Some(watch) => watch.resume(config.remote, now),
+            None => fresh,
+        };
+        let desired = DesiredState {
+            agent_version: config.agent_version.clone(),
+            remote: watch.remote().clone(),
+            verified_at: watch.verified_at(),
+            history: None,
+            pending_pr: None,
+        };
+        let mut fleet = Self {
+            config,
+            hosts: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            watch,
+            desired,
+            log: SyncLog::new(stored.version, SyncState::default()),
+            timers: BTreeSet::new(),
+            next_event: stored
+                .events
+                .iter()
+                .map(|event| event.n + 1)
+                .max()
+                .unwrap_or(1),
+            clock: now,
+        };
+        for mut record in stored.hosts {
+            if record.presence == Presence::Online {
+                record.presence = Presence::Offline { since: now };
+            }
+            fleet.arm_hold(&record);
+            fleet.hosts.insert(record.id.clone(), Host::new(record));
+        }
+        let mut turn = Turn::default();
+        for command in stored.commands {
+            let Some(host) = fleet.hosts.get_mut(&command.host) else {
+                continue;
+            };
+            if command.phase.is_terminal() {
+                host.last_ended = Some(command.id);
+            } else {
+                host.open.push(command.id);
+            }
+            fleet.commands.insert(command.id, command);
+        }
+        for event in stored.events {
+            turn.change(crate::sync::Change::Event(event));
+        }
+        fleet.resume_commands(&mut turn, now);
+        fleet.publish_everything(&mut turn);
+        let effects = fleet.finish(turn);
+        (fleet, effects)
+    }
+
+    /// Takes in one input. Due deadlines fire first.
+    #[must_use]
+    pub fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Effect> {
+        let mut turn = Turn::default();
+        self.fire_due(&mut turn, now);
+        let now = self.clock;
+        match input {
+            Input::Agent {
+                connection,
+                bound,
+                report,
+            } => {
+                self.agent(&mut turn, connection, bound.as_ref(), report, now);
+            }
+            Input::Disconnected { connection } => self.disconnected(&mut turn, connection, now),
+            Input::SendFailed {
+                command,
+                nothing_left,
+                why,
+            } => {
+                self.command_event(
+                    &mut turn,
+                    command,
+                    &Event::SendFail { nothing_left, why },
+                    now,
+                );
+            }
+            Input::Read(result) => self.remote_read(&mut turn, *result, now),
+            Input::Request { id, actor, request } => {
+                self.request(&mut turn, id, &actor, request, now)
+            }
+        }
+        self.finish(turn)
+    }
+
+    /// Fires what is due. A spurious call does nothing.
+    #[must_use]
+    pub fn handle_timeout(&mut self, now: Timestamp) -> Vec<Effect> {
+        let mut turn = Turn::default();
+        self.fire_due(&mut turn, now);
+        self.finish(turn)
+    }
+
+    /// The next moment at which [`Fleet::handle_timeout`] has something to do.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        let timer = self.timers.first().map(|(at, _)| *at);
+        [timer, self.watch.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The state as clients see it.
+    #[must_use]
+    pub fn sync(&self) -> &SyncLog {
+        &self.log
+    }
+
+    /// The version of that state.
+    #[must_use]
+    pub fn version(&self) -> StateVersion {
+        self.log.version()
+    }
+
+    /// The desired state in force.
+    #[must_use]
+    pub fn desired(&self) -> &DesiredState {
+        &self.desired
+    }
+
+    /// What is known of the remote, for a periodic record of when it was last verified.
+    #[must_use]
+    pub fn remote(&self) -> &RemoteWatch {
+        &self.watch
+    }
+
+    /// A command: open, or the last ended one of its host.
+    #[must_use]
+    pub fn command(&self, id: CommandId) -> Option<&Command> {
+        self.commands.get(&id)
+    }
+
+    /// What the store keeps of a host.
+    #[must_use]
+    pub fn host(&self, id: &HostId) -> Option<&HostRecord> {
+        self.hosts.get(id).map(|host| &host.record)
+    }
+
+    /// The host that an agent's connection registered as.
+    #[must_use]
+    pub fn host_of(&self, connection: ConnectionId) -> Option<&HostId> {
+        self.connections.get(&connection)
+    }
+
+    /// Every commit that hosts report, for a source that can tell how they relate to the branch.
+    pub fn reported_commits(&self) -> impl Iterator<Item = crate::ids::CommitId> + '_ {
+        self.hosts
+            .values()
+            .filter_map(|host| host.record.observation.repo?.commit.full())
+    }
+
+    /// The open update pull request, or `None`.
+    #[must_use]
+    pub fn set_pending_pr(&mut self, pr: Option<PendingPr>, now: Timestamp) -> Vec<Effect> {
+        let mut turn = Turn::default();
+        self.fire_due(&mut turn, now);
+        if self.desired.pending_pr != pr {
+            self.desired.pending_pr.clone_from(&pr);
+            turn.change(crate::sync::Change::UpdatePrChanged(pr));
+            turn.refresh_all(self.hosts.keys());
+        }
+        self.finish(turn)
+    }
+
+    fn fire_due(&mut self, turn: &mut Turn, now: Timestamp) {
+        self.clock = self.clock.max(now);
+        let now = self.clock;
+        if self.watch.handle_timeout(now) {
+            self.remote_changed(turn, now);
+        }
+        while let Some((at, timer)) = self.timers.first().cloned().filter(|(at, _)| *at <= now) {
+            self.timers.remove(&(at, timer.clone()));
+            match timer {
+                Timer::Command(id) => {
+                    let Some(command) = self.commands.get_mut(&id) else {
+                        continue;
+                    };
+                    let steps = command.handle_timeout(now);
+                    self.after_command(turn, id, steps, now);
+                }
+                Timer::Hold(host) => self.end_hold(turn, &host, now),
+            }
+        }
+    }
+
+    fn remote_read(
+        &mut self,
+        turn: &mut Turn,
+        result: Result<Reading, Unavailable>,
+        now: Timestamp,
+    ) {
+        if !self.config.store_intact {
+            return;
+        }
+        let (snapshot, history) = match result {
+            Ok(Reading { snapshot, history }) => (Ok(snapshot), history),
+            Err(why) => (Err(why), self.desired.history.clone()),
+        };
+        let was_in_grace = self.watch.in_grace();
+        let changed = self.watch.read(snapshot, now);
+        self.desired.verified_at = self.watch.verified_at();
+        let same_history = match (&self.desired.history, &history) {
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new) || old == new,
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        self.desired.history = history;
+        if changed {
+            self.remote_changed(turn, now);
+        } else if !same_history || was_in_grace != self.watch.in_grace() {
+            turn.records.push(Record::Remote(self.watch.clone()));
+            turn.refresh_all(self.hosts.keys());
+        }
+    }
+
+    fn remote_changed(&mut self, turn: &mut Turn, now: Timestamp) {
+        let was_readable = matches!(self.desired.remote, crate::desired::Remote::Verified(_));
+        self.desired.remote = self.watch.remote().clone();
+        turn.records.push(Record::Remote(self.watch.clone()));
+        self.publish_desired(turn);
+        turn.refresh_all(self.hosts.keys());
+        self.remote_event(turn, was_readable, now);
+    }
+}
+
+#[cfg(test)]
+mod tests;

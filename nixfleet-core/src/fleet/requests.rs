@@ -1,0 +1,400 @@
+//! What clients ask for.
+
+use super::input::{Accepted, Decision, Dispatch, Dispatched, Reply, Request, RequestId};
+use super::turn::Turn;
+use super::{AuditRecord, Effect, Fleet, Host, HostRecord, Record, Timer};
+use crate::admission::{
+    self, Check, Lane, Occupant, PrState, Refusal, RefusalCode, WindowState, admit, admit_to_queue,
+};
+use crate::compartment::Compartment;
+use crate::host::Actor;
+use crate::ids::{CommandId, HostId};
+use crate::lifecycle::{Command, Event, Withdrawal};
+use crate::op::{Op, Performer};
+use crate::sync::Change;
+use crate::time::Timestamp;
+
+impl Fleet {
+    pub(super) fn request(
+        &mut self,
+        turn: &mut Turn,
+        id: RequestId,
+        actor: &Actor,
+        request: Request,
+        now: Timestamp,
+    ) {
+        let reply = self.carry_out(turn, actor, request, now);
+        turn.replies.push(Effect::Reply { request: id, reply });
+    }
+
+    fn carry_out(
+        &mut self,
+        turn: &mut Turn,
+        actor: &Actor,
+        request: Request,
+        now: Timestamp,
+    ) -> Reply {
+        match request {
+            Request::Dispatch(dispatch) => self.dispatch(turn, actor, &dispatch, now),
+            Request::Stop {
+                host,
+                command,
+                signal,
+            } => {
+                let Some(command) = command
+                    .or_else(|| self.running_on(&host))
+                    .filter(|c| self.is_open_on(&host, *c))
+                else {
+                    return self
+                        .known_host(&host)
+                        .map_or(Reply::UnknownHost(host), |()| Reply::UnknownCommand);
+                };
+                self.audit(
+                    turn,
+                    actor,
+                    "stop",
+                    Some(&host),
+                    Some(command),
+                    None,
+                    "requested",
+                    now,
+                );
+                self.command_event(turn, command, &Event::KillRequest(signal), now);
+                Reply::Done
+            }
+            Request::Decide { command, decision } => {
+                self.decide(turn, actor, command, decision, now)
+            }
+            Request::AddHost { host } => {
+                if !self.hosts.contains_key(&host) {
+                    let record = HostRecord::new(host.clone(), now);
+                    self.hosts.insert(host.clone(), Host::new(record));
+                    turn.host_changed(&host);
+                    self.audit(
+                        turn,
+                        actor,
+                        "host.add",
+                        Some(&host),
+                        None,
+                        None,
+                        "done",
+                        now,
+                    );
+                }
+                Reply::Done
+            }
+            Request::Hold { host, hold } => {
+                self.edit_host(turn, actor, &host, "hold", now, |record| {
+                    record.hold = Some(hold);
+                })
+            }
+            Request::Release { host } => {
+                self.edit_host(turn, actor, &host, "release", now, |record| {
+                    record.hold = None
+                })
+            }
+            Request::SetTests { host, enabled } => {
+                self.edit_host(turn, actor, &host, "tests", now, |record| {
+                    record.tests_enabled = enabled
+                })
+            }
+            Request::SetColor { host, color } => {
+                self.edit_host(turn, actor, &host, "set-color", now, |record| {
+                    record.identity.theme_color = Some(color);
+                })
+            }
+        }
+    }
+
+    fn known_host(&self, id: &HostId) -> Option<()> {
+        self.hosts.get(id).map(|_| ())
+    }
+
+    fn edit_host(
+        &mut self,
+        turn: &mut Turn,
+        actor: &Actor,
+        id: &HostId,
+        action: &str,
+        now: Timestamp,
+        edit: impl FnOnce(&mut HostRecord),
+    ) -> Reply {
+        let Some(host) = self.hosts.get_mut(id) else {
+            return Reply::UnknownHost(id.clone());
+        };
+        edit(&mut host.record);
+        let record = host.record.clone();
+        self.arm_hold(&record);
+        turn.host_changed(id);
+        self.audit(turn, actor, action, Some(id), None, None, "done", now);
+        Reply::Done
+    }
+
+    fn decide(
+        &mut self,
+        turn: &mut Turn,
+        actor: &Actor,
+        id: CommandId,
+        decision: Decision,
+        now: Timestamp,
+    ) -> Reply {
+        let Some(command) = self.commands.get(&id).filter(|c| !c.phase.is_terminal()) else {
+            return Reply::UnknownCommand;
+        };
+        let host = command.host.clone();
+        let (event, action) = match decision {
+            Decision::Extend(by) => (Event::Extend(by), "extend"),
+            Decision::Ignore => (Event::Ignore, "ignore"),
+            Decision::Cancel => (Event::Cancel(Withdrawal::Cancelled), "cancel"),
+        };
+        self.audit(
+            turn,
+            actor,
+            action,
+            Some(&host),
+            Some(id),
+            None,
+            "requested",
+            now,
+        );
+        self.command_event(turn, id, &event, now);
+        Reply::Done
+    }
+
+    /// If one host is not known, nothing at all is started.
+    fn dispatch(
+        &mut self,
+        turn: &mut Turn,
+        actor: &Actor,
+        dispatch: &Dispatch,
+        now: Timestamp,
+    ) -> Reply {
+        if let Some((unknown, _)) = dispatch
+            .hosts
+            .iter()
+            .find(|(host, _)| !self.hosts.contains_key(host))
+        {
+            return Reply::UnknownHost(unknown.clone());
+        }
+        let action = format!("dispatch.{}", dispatch.op.name());
+        let mut outcomes = Vec::new();
+        for (host, command) in &dispatch.hosts {
+            let outcome = self.dispatch_one(turn, actor, dispatch, host, *command, now);
+            let told = outcome
+                .as_ref()
+                .map_or_else(|refusal| refusal.code.code(), |_| "accepted");
+            let made = outcome.as_ref().ok().map(|_| *command);
+            self.audit(
+                turn,
+                actor,
+                &action,
+                Some(host),
+                made,
+                dispatch.reason.as_deref(),
+                told,
+                now,
+            );
+            outcomes.push(Dispatched {
+                host: host.clone(),
+                outcome,
+            });
+        }
+        Reply::Dispatched(outcomes)
+    }
+
+    fn dispatch_one(
+        &mut self,
+        turn: &mut Turn,
+        actor: &Actor,
+        dispatch: &Dispatch,
+        host: &HostId,
+        id: CommandId,
+        now: Timestamp,
+    ) -> Result<Accepted, Refusal> {
+        if !self.config.store_intact {
+            return Err(Refusal::new(RefusalCode::StoreDamaged));
+        }
+        let request = admission::Request {
+            args: dispatch.args.clone(),
+            second_factor: dispatch.second_factor,
+            force: dispatch.force,
+            confirmed: dispatch.confirmed,
+            override_busy: dispatch.override_busy,
+            reason: dispatch.reason.clone(),
+            target: dispatch.target,
+            ..admission::Request::new(host.clone(), dispatch.op, actor.clone())
+        };
+        if dispatch.op.spec().performer == Performer::Server {
+            return self.dispatch_to_server(turn, &request, now);
+        }
+        match self.admission(&request, admit) {
+            Ok(admitted) => {
+                self.start_command(turn, admitted, id, now);
+                Ok(Accepted::Started(id))
+            }
+            Err(_) if dispatch.queue => {
+                let queueable = self.admission(&request, |request, situation| {
+                    admit_to_queue(request, situation)
+                })?;
+                self.insert_command(turn, Command::queue(&queueable, id, now));
+                Ok(Accepted::Queued(id))
+            }
+            Err(refusal) => {
+                let (command, _) = Command::refused(&request, refusal.clone(), id, now);
+                turn.records.push(Record::Command(command));
+                Err(refusal)
+            }
+        }
+    }
+
+    /// The server's own short work occupies no host and ends at once.
+    fn dispatch_to_server(
+        &mut self,
+        turn: &mut Turn,
+        request: &admission::Request,
+        now: Timestamp,
+    ) -> Result<Accepted, Refusal> {
+        self.admission(request, admit)?;
+        let not_here = Err(Refusal::new(RefusalCode::NotSupported));
+        match request.op {
+            Op::RefreshGit | Op::RefreshLock | Op::RefreshAll | Op::CheckVersion => {
+                turn.sends.push(Effect::ReadRemote);
+                Ok(Accepted::Done)
+            }
+            Op::Remove => {
+                self.remove_host(turn, &request.host, now);
+                Ok(Accepted::Done)
+            }
+            Op::SetColor | Op::Hold | Op::Release | Op::MergePr | Op::RevertPr => not_here,
+            Op::Pull
+            | Op::Switch
+            | Op::PullSwitch
+            | Op::Test
+            | Op::Rollback
+            | Op::Restart
+            | Op::Reboot
+            | Op::RefreshSystem
+            | Op::UpdateInputs
+            | Op::ForceRebuild => not_here,
+        }
+    }
+
+    /// Asks the admission rules about a host as it is now.
+    fn admission<T>(
+        &self,
+        request: &admission::Request,
+        ask: impl FnOnce(&admission::Request, &admission::Conditions<'_>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let Some(host) = self.hosts.get(&request.host) else {
+            return Err(Refusal::new(RefusalCode::NeverSeen));
+        };
+        let assessment = self.assess_host(host);
+        let base = |compartment| assessment.of(compartment).base;
+        let test_key = super::evidence::current_test_key(&host.record.observation);
+        let occupant = |lane: Lane| {
+            let mut active = host.open.iter().filter_map(|id| self.commands.get(id));
+            let found = active.find(|c| c.phase.is_active() && c.lane == lane)?;
+            Some(Occupant {
+                id: Some(found.id),
+                op: found.op,
+            })
+        };
+        let situation = admission::Conditions {
+            presence: host.record.presence,
+            identity: &host.record.identity,
+            observation: &host.record.observation,
+            active: occupant(Lane::Main),
+            restarting: occupant(Lane::Restart),
+            agent: base(Compartment::Agent),
+            git: base(Compartment::Git),
+            lock: base(Compartment::Lock),
+            remote: &self.desired.remote,
+            test_key: test_key.as_ref(),
+            hold: host.record.hold.as_ref(),
+            quarantined: false,
+            signature: Check::NotRequired,
+            window: WindowState::Open,
+            host_driven: false,
+            pr: &PrState::NotKnown,
+        };
+        ask(request, &situation)
+    }
+
+    /// A command that waited for this host may start now.
+    pub(super) fn start_next(&mut self, turn: &mut Turn, id: &HostId, now: Timestamp) {
+        let Some(host) = self.hosts.get(id).filter(|host| host.connection.is_some()) else {
+            return;
+        };
+        let waiting = host.open.iter().filter_map(|id| self.commands.get(id));
+        let Some(next) = waiting
+            .into_iter()
+            .find(|c| c.phase == crate::lifecycle::Phase::Pending)
+        else {
+            return;
+        };
+        let (command, request) = (next.id, next.request());
+        let Ok(admitted) = self.admission(&request, admit) else {
+            return;
+        };
+        let Some(seq) = self.next_seq(turn, id) else {
+            return;
+        };
+        self.command_event(turn, command, &Event::Start, now);
+        let admitted = Box::new(admitted);
+        self.command_event(turn, command, &Event::ValidateOk { admitted, seq }, now);
+    }
+
+    fn remove_host(&mut self, turn: &mut Turn, id: &HostId, now: Timestamp) {
+        if let Some(host) = self.hosts.remove(id) {
+            for command in host.open.iter().chain(&host.last_ended) {
+                self.commands.remove(command);
+            }
+        }
+        turn.records.push(Record::HostRemoved(id.clone()));
+        turn.change(Change::HostRemoved(id.clone()));
+        self.event(turn, None, "host-removed", format!("{id} was removed"), now);
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one audit row, written in one place"
+    )]
+    fn audit(
+        &self,
+        turn: &mut Turn,
+        actor: &Actor,
+        action: &str,
+        host: Option<&HostId>,
+        command: Option<CommandId>,
+        reason: Option<&str>,
+        outcome: &str,
+        now: Timestamp,
+    ) {
+        turn.records.push(Record::Audit(AuditRecord {
+            at: now,
+            actor: actor.clone(),
+            action: action.to_owned(),
+            host: host.cloned(),
+            command,
+            reason: reason.map(str::to_owned),
+            outcome: outcome.to_owned(),
+        }));
+    }
+
+    pub(super) fn end_hold(&mut self, turn: &mut Turn, id: &HostId, now: Timestamp) {
+        let Some(host) = self.hosts.get_mut(id) else {
+            return;
+        };
+        let ended = |hold: &crate::host::Hold| hold.until.is_some_and(|until| until <= now);
+        if host.record.hold.as_ref().is_some_and(ended) {
+            host.record.hold = None;
+            turn.host_changed(id);
+        }
+    }
+
+    pub(super) fn arm_hold(&mut self, record: &HostRecord) {
+        if let Some(until) = record.hold.as_ref().and_then(|hold| hold.until) {
+            self.timers.insert((until, Timer::Hold(record.id.clone())));
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! One call of the fleet: what changed is collected, and turned into ordered effects at the end.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{Effect, Fleet, Record};
+use crate::ids::{CommandId, HostId};
+use crate::sync::{Change, Delta};
+
+/// What one call has changed so far.
+#[derive(Default)]
+pub(super) struct Turn {
+    /// Hosts whose record changed: to be stored, judged again and published.
+    changed: BTreeSet<HostId>,
+    /// Hosts to be judged again although their record did not change.
+    refresh: BTreeSet<HostId>,
+    /// Commands to be stored.
+    pub(super) commands: BTreeSet<CommandId>,
+    /// Ended commands that need not be kept in memory any longer.
+    pub(super) forget: Vec<CommandId>,
+    /// Other records to be stored.
+    pub(super) records: Vec<Record>,
+    /// Frames and closings, in order.
+    pub(super) sends: Vec<Effect>,
+    /// Changes to be published before those of hosts.
+    changes: Vec<Change>,
+    /// Answers, in order.
+    pub(super) replies: Vec<Effect>,
+}
+
+impl Turn {
+    pub(super) fn host_changed(&mut self, id: &HostId) {
+        self.changed.insert(id.clone());
+    }
+
+    pub(super) fn refresh(&mut self, id: &HostId) {
+        self.refresh.insert(id.clone());
+    }
+
+    pub(super) fn refresh_all<'a>(&mut self, ids: impl Iterator<Item = &'a HostId>) {
+        self.refresh.extend(ids.cloned());
+    }
+
+    pub(super) fn change(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+}
+
+impl Fleet {
+    /// Persist, then send, then publish, then answer.
+    pub(super) fn finish(&mut self, mut turn: Turn) -> Vec<Effect> {
+        let mut deltas: Vec<Arc<Delta>> = Vec::new();
+        for id in &turn.changed {
+            deltas.extend(self.publish_host(id));
+        }
+        for id in turn.changed.union(&turn.refresh) {
+            deltas.extend(self.publish_status(id));
+        }
+        let changes = std::mem::take(&mut turn.changes);
+        deltas.extend(
+            changes
+                .into_iter()
+                .filter_map(|change| self.log.publish(change)),
+        );
+
+        let mut records: Vec<Record> = Vec::new();
+        let hosts = turn.changed.iter().filter_map(|id| self.hosts.get(id));
+        records.extend(hosts.map(|host| Record::Host(host.record.clone())));
+        let commands = turn.commands.iter().filter_map(|id| self.commands.get(id));
+        records.extend(commands.cloned().map(Record::Command));
+        records.append(&mut turn.records);
+        if !deltas.is_empty() {
+            records.push(Record::Version(self.log.version()));
+        }
+        for id in &turn.forget {
+            self.commands.remove(id);
+        }
+
+        let persist = records
+            .into_iter()
+            .map(|record| Effect::Persist(Box::new(record)));
+        let mut effects: Vec<Effect> = persist.collect();
+        effects.append(&mut turn.sends);
+        effects.extend(deltas.into_iter().map(Effect::Publish));
+        effects.append(&mut turn.replies);
+        effects
+    }
+}
