@@ -338,10 +338,7 @@ impl Auth {
             .last_used_at
             .is_some_and(|used| now.since(used) < TOUCH_EVERY);
         if !fresh {
-            self.store
-                .touch_token(hash, now)
-                .await
-                .map_err(|error| store_failed(&error))?;
+            note_use(self.store.touch_token(hash, now).await);
         }
         Ok(Some(record))
     }
@@ -354,6 +351,13 @@ fn is_valid_token(token: &TokenRecord, now: Timestamp) -> bool {
 fn store_failed(error: &CredentialError) -> Problem {
     tracing::error!(%error, cause = cause(error), "credentials cannot be read or written");
     unavailable("the credential store cannot be reached at the moment")
+}
+
+/// A database that cannot be written must still be readable by those who have a credential.
+fn note_use(outcome: Result<(), CredentialError>) {
+    if let Err(error) = outcome {
+        tracing::warn!(%error, cause = cause(&error), "the use of a credential was not recorded");
+    }
 }
 
 fn no_randomness(error: &NoRandomness) -> Problem {

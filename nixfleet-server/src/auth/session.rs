@@ -13,7 +13,7 @@ use super::password::PasswordError;
 use super::roles::Role;
 use super::secret::{SecretKind, fresh};
 use super::store::{SecretHash, SessionRecord};
-use super::{ACCOUNT, Auth, Principal, TOUCH_EVERY, no_randomness, store_failed};
+use super::{ACCOUNT, Auth, Principal, TOUCH_EVERY, no_randomness, note_use, store_failed};
 use crate::reject::{Problem, standard, too_many_requests, unauthenticated};
 
 /// A session unused for this long has ended.
@@ -115,10 +115,7 @@ impl Auth {
             return Err(unauthenticated("the session has ended; log in again"));
         };
         if now.since(session.last_used_at) >= TOUCH_EVERY {
-            self.store
-                .touch_session(hash, now)
-                .await
-                .map_err(|error| store_failed(&error))?;
+            note_use(self.store.touch_session(hash, now).await);
         }
         Ok(Principal::Session {
             account: session.account,

@@ -31,6 +31,8 @@ enum Command {
     Serve(Box<ServeArgs>),
     /// Read a password from standard input and print its argon2id hash for NIXFLEET_PASSWORD_HASH
     HashPassword,
+    /// Make, list and revoke the tokens of programs and agents
+    Token(token::TokenArgs),
 }
 
 /// Runs the command of this process. Exit codes: 0 success, 1 failure, 2 wrong usage or settings.
@@ -51,6 +53,7 @@ impl Command {
         match self {
             Command::Serve(args) => serve::run(&args),
             Command::HashPassword => hash_password::run(),
+            Command::Token(args) => token::run(args),
         }
     }
 }

@@ -6,10 +6,12 @@ use clap::{Args, Subcommand};
 use nixfleet_core::{HostId, Timestamp};
 use secrecy::ExposeSecret;
 
-use super::Failure;
+use super::{Failure, runtime};
 use crate::auth::secret::{SecretKind, fresh};
 use crate::auth::{CredentialStore, Role, SecretHash, TokenRecord, TokenScope};
-use crate::config::{ConfigError, parse_duration};
+use crate::clock::Clock;
+use crate::config::{ConfigError, data_dir, parse_duration, process_environment};
+use crate::store::Store;
 
 /// Flags of `token`.
 #[derive(Clone, Debug, Args)]
@@ -59,11 +61,29 @@ pub struct CreateArgs {
     pub expires_in: Option<String>,
 }
 
+/// Runs `token` on the database in the data directory, also while a server is using it.
+///
+/// # Errors
+/// [`Failure`] if there is no usable database, or as for [`perform`].
+pub fn run(args: TokenArgs) -> Result<(), Failure> {
+    let named = args.data_dir.as_deref().map(str::trim);
+    let folder = data_dir(named.filter(|dir| !dir.is_empty()), &process_environment)?;
+    runtime()?.block_on(async {
+        let store = Store::open_beside(&folder)
+            .await
+            .map_err(|error| Failure::while_doing("cannot open the database", &error))?;
+        let now = Clock::system().now();
+        let done = perform(args.command, &store, now, &mut std::io::stdout()).await;
+        store.close().await;
+        done
+    })
+}
+
 /// Performs `command` on the store; what was asked for goes to `out`.
 ///
 /// # Errors
 /// [`Failure`] if the store fails, the name is taken or unknown, or a value cannot be used.
-pub async fn run(
+pub async fn perform(
     command: TokenCommand,
     store: &dyn CredentialStore,
     now: Timestamp,
@@ -234,9 +254,12 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_seconds(1_780_000_000);
 
-    async fn perform(store: &MemoryCredentials, command: TokenCommand) -> Result<String, Failure> {
+    async fn perform_on(
+        store: &MemoryCredentials,
+        command: TokenCommand,
+    ) -> Result<String, Failure> {
         let mut out = Vec::new();
-        run(command, store, NOW, &mut out).await?;
+        super::perform(command, store, NOW, &mut out).await?;
         Ok(String::from_utf8(out).unwrap())
     }
 
@@ -252,7 +275,7 @@ mod tests {
     #[tokio::test]
     async fn a_token_is_printed_once_listed_without_its_secret_and_revoked_by_name() {
         let store = MemoryCredentials::new();
-        let printed = perform(&store, creation("ci", Some(Role::Operator), None))
+        let printed = perform_on(&store, creation("ci", Some(Role::Operator), None))
             .await
             .unwrap();
         let secret = printed.trim();
@@ -263,23 +286,23 @@ mod tests {
             .unwrap()
             .unwrap();
         assert_eq!(found.scope, TokenScope::Api(Role::Operator));
-        let agent = perform(&store, creation("web", None, Some("web-1")))
+        let agent = perform_on(&store, creation("web", None, Some("web-1")))
             .await
             .unwrap();
         assert!(agent.starts_with("nfa_"));
 
-        let again = perform(&store, creation("ci", Some(Role::Admin), None))
+        let again = perform_on(&store, creation("ci", Some(Role::Admin), None))
             .await
             .unwrap_err();
         assert!(again.to_string().contains("exists already"), "{again}");
-        let listed = perform(&store, TokenCommand::List { json: false })
+        let listed = perform_on(&store, TokenCommand::List { json: false })
             .await
             .unwrap();
         assert!(
             listed.contains("api operator") && listed.contains("agent web-1"),
             "{listed}"
         );
-        let json = perform(&store, TokenCommand::List { json: true })
+        let json = perform_on(&store, TokenCommand::List { json: true })
             .await
             .unwrap();
         assert!(
@@ -290,7 +313,7 @@ mod tests {
         let revoke = || TokenCommand::Revoke {
             name: "ci".to_owned(),
         };
-        perform(&store, revoke()).await.unwrap();
+        perform_on(&store, revoke()).await.unwrap();
         assert!(
             store
                 .find_token(SecretHash::of(secret))
@@ -299,7 +322,7 @@ mod tests {
                 .is_none()
         );
         assert!(
-            perform(&store, revoke())
+            perform_on(&store, revoke())
                 .await
                 .unwrap_err()
                 .to_string()
@@ -311,7 +334,7 @@ mod tests {
     async fn names_that_could_disturb_a_terminal_are_refused() {
         let store = MemoryCredentials::new();
         for bad in ["", " ", "a\u{1b}[2J", "a\nb", &"x".repeat(65)] {
-            let refused = perform(&store, creation(bad, Some(Role::Viewer), None)).await;
+            let refused = perform_on(&store, creation(bad, Some(Role::Viewer), None)).await;
             assert_eq!(refused.unwrap_err().exit_code(), 2, "{bad:?}");
         }
     }

@@ -73,10 +73,13 @@ impl Secrets {
             require(&PASSWORD_HASH, configured_hash.is_some())?;
             require(&AGENT_TOKEN, configured_token.is_some())?;
         }
+        // Everything that can be refused comes before anything is made up and kept.
+        let configured_hash = configured_hash.map(usable_hash).transpose()?;
+        let configured_token = configured_token.map(usable_token).transpose()?;
         let mut generated = Vec::new();
-        let hash = match configured_hash {
+        let password = match configured_hash {
             Some(hash) => hash,
-            None => kept_or(&PASSWORD_HASH, data_dir, |kept_in| {
+            None => usable_hash(kept_or(&PASSWORD_HASH, data_dir, |kept_in| {
                 let failed = |error: &dyn std::fmt::Display| made_badly(&PASSWORD_HASH, error);
                 let password = fresh_password().map_err(|error| failed(&error))?;
                 let hash = PasswordHash::create(password.expose_secret())
@@ -87,11 +90,11 @@ impl Secrets {
                     kept_in,
                 });
                 Ok(hash.expose().to_owned().into())
-            })?,
+            })?)?,
         };
         let agent_token = match configured_token {
             Some(token) => token,
-            None => kept_or(&AGENT_TOKEN, data_dir, |kept_in| {
+            None => usable_token(kept_or(&AGENT_TOKEN, data_dir, |kept_in| {
                 let token = fresh(SecretKind::AgentToken)
                     .map_err(|error| made_badly(&AGENT_TOKEN, &error))?;
                 generated.push(Generated {
@@ -100,14 +103,11 @@ impl Secrets {
                     kept_in,
                 });
                 Ok(token)
-            })?,
+            })?)?,
         };
         Ok(Self {
-            password: hash
-                .expose_secret()
-                .parse()
-                .map_err(|error| made_badly(&PASSWORD_HASH, &error))?,
-            agent_token: usable_token(agent_token)?,
+            password,
+            agent_token,
             generated,
         })
     }
@@ -213,6 +213,11 @@ fn write_private(file: &Path, text: &str) -> io::Result<()> {
     writeln!(handle, "{text}")?;
     handle.sync_all()?;
     fs::rename(&partial, file)
+}
+
+fn usable_hash(hash: SecretString) -> Result<PasswordHash, ConfigError> {
+    let parsed: Result<PasswordHash, _> = hash.expose_secret().parse();
+    parsed.map_err(|error| made_badly(&PASSWORD_HASH, &error))
 }
 
 fn usable_token(token: SecretString) -> Result<SecretString, ConfigError> {

@@ -278,3 +278,18 @@ fn the_data_directory_is_the_named_one_then_systemds_then_the_users() {
         "{nothing}"
     );
 }
+
+#[test]
+fn a_refused_start_makes_nothing_up_that_nobody_was_shown() {
+    let refused = Setup::new().variable("NIXFLEET_AGENT_TOKEN", "a b");
+    assert!(refused.refusal().starts_with("NIXFLEET_AGENT_TOKEN"));
+    let corrected = refused.variable("NIXFLEET_AGENT_TOKEN", "0123456789abcdef0123");
+    let names: Vec<_> = corrected
+        .load()
+        .unwrap()
+        .generated
+        .iter()
+        .map(|made| made.what)
+        .collect();
+    assert_eq!(names, ["password"], "made now, and shown now");
+}

@@ -45,7 +45,7 @@ impl Running {
             .unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let announced: Vec<String> = output.lines().take(lines).map(Result::unwrap).collect();
-        let url = announced[0].split("http://").nth(1).unwrap();
+        let url = announced[lines - 1].split("http://").nth(1).unwrap();
         let address = url.trim_end_matches('/').to_owned();
         Self {
             child,
@@ -163,15 +163,18 @@ fn on_the_network_it_refuses_to_start_without_secrets_and_names_the_setting() {
 fn on_loopback_it_makes_up_secrets_prints_them_once_and_keeps_them_over_a_restart() {
     let data = tempfile::tempdir().unwrap();
     let first = Running::start(data.path(), 3);
-    let password = first.announced[1].split("once: ").nth(1).unwrap();
+    let password = first.announced[0].split("once: ").nth(1).unwrap();
     let password = password.split(' ').next().unwrap().to_owned();
-    assert!(first.announced[2].contains("agent token") && first.announced[2].contains("nfa_"));
+    assert!(first.announced[1].contains("agent token") && first.announced[1].contains("nfa_"));
     let right = format!("{{\"password\": \"{password}\"}}");
     let login = |server: &Running, body: &str| {
         let answer = server.post("/login", "application/json", body);
         answer.split(' ').nth(1).unwrap().to_owned()
     };
-    assert_eq!(login(&first, &right), "200");
+    let opened = first.post("/login", "application/json", &right);
+    assert!(opened.starts_with("HTTP/1.1 200"), "{opened}");
+    let session = opened.split("set-cookie: ").nth(1).unwrap();
+    let session = session.split(';').next().unwrap().to_owned();
     assert_eq!(login(&first, "{\"password\": \"guess\"}"), "401");
     assert_eq!(first.stop(), Some(0), "SIGTERM ends it cleanly");
 
@@ -181,7 +184,80 @@ fn on_loopback_it_makes_up_secrets_prints_them_once_and_keeps_them_over_a_restar
         "200",
         "the password survived the restart"
     );
+    // The ports differ, and so does the host of the cookie; the session itself is the same.
+    let with_cookie = format!("text/plain\r\nCookie: {session}");
+    let ticket = second.post("/api/v1/live/ticket", &with_cookie, "");
+    assert!(
+        ticket.starts_with("HTTP/1.1 200"),
+        "the session survived the restart: {ticket}"
+    );
     assert_eq!(second.stop(), Some(0));
+}
+
+#[test]
+fn a_token_made_beside_a_running_server_works_at_once_until_it_is_revoked() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Running::start(data.path(), 3);
+    let folder = data.path().display().to_string();
+    let variables = [("NIXFLEET_DATA_DIR", folder.as_str())];
+    let create = ["token", "create", "--name", "ci", "--role", "viewer"];
+    let created = run(&create, &variables);
+    let secret = text(&created.stdout);
+    assert!(
+        created.status.success() && secret.starts_with("nfp_"),
+        "{created:?}"
+    );
+    assert_eq!(
+        secret.lines().count(),
+        1,
+        "stdout holds the secret and nothing else"
+    );
+    assert_eq!(
+        run(&create, &variables).status.code(),
+        Some(1),
+        "the name is taken"
+    );
+
+    let listed = text(&run(&["token", "list"], &variables).stdout);
+    assert!(
+        listed.contains("api viewer") && !listed.contains("nfp_"),
+        "{listed}"
+    );
+    let status = || {
+        let bearer = format!("Authorization: Bearer {}\r\nX: ", secret.trim());
+        let answer = server.post(
+            "/api/v1/live/ticket",
+            &format!("text/plain\r\n{bearer}"),
+            "",
+        );
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+    assert_eq!(status(), "403", "known, but no session");
+    assert!(run(&["token", "revoke", "ci"], &variables).status.success());
+    assert_eq!(status(), "401");
+    assert_eq!(
+        run(&["token", "revoke", "ci"], &variables).status.code(),
+        Some(1)
+    );
+    assert_eq!(
+        run(&["token", "create", "--name", "x"], &variables)
+            .status
+            .code(),
+        Some(2)
+    );
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn two_servers_do_not_share_a_data_directory() {
+    let data = tempfile::tempdir().unwrap();
+    let first = Running::start(data.path(), 3);
+    let folder = data.path().display().to_string();
+    let second = ["serve", "--listen", "127.0.0.1:0", "--data-dir", &folder];
+    let refused = run(&second, &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("in use"), "{refused:?}");
+    assert_eq!(first.stop(), Some(0));
 }
 
 #[test]
