@@ -1,3 +1,4 @@
 //! Integration tests of the core: exhaustive tables, properties, references.
 
+mod lifecycle;
 mod lock;
