@@ -8,11 +8,11 @@ use sqlx::{SqlSafeStr, SqlitePool};
 use super::error::StoreError;
 
 /// Every version of the schema. Released ones are never edited, only added to.
-const VERSIONS: &[(i64, &str, &str)] = &[(
-    1,
-    "credentials",
-    include_str!("../../migrations/sqlite/0001_credentials.sql"),
-)];
+#[rustfmt::skip]
+const VERSIONS: &[(i64, &str, &str)] = &[
+    (1, "credentials", include_str!("../../migrations/sqlite/0001_credentials.sql")),
+    (2, "fleet", include_str!("../../migrations/sqlite/0002_fleet.sql")),
+];
 
 /// Brings the schema to the newest version.
 pub(super) async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {

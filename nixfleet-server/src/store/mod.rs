@@ -3,16 +3,22 @@
 //! One writer, several readers; every batch of changes is one transaction that is on the disk
 //! before anybody is told of it. A damaged database is opened for reading only, and says so.
 
+mod audit;
+mod continuity;
 mod credentials;
 mod error;
+mod fleet;
 mod folder;
+mod host_row;
 mod migrations;
 mod sqlite;
 
 use std::path::Path;
 use std::sync::Arc;
 
+pub use audit::AuditVerdict;
 pub use error::StoreError;
+pub use fleet::Retention;
 pub use folder::DataFolder;
 pub use sqlite::Condition;
 

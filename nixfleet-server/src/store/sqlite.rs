@@ -9,11 +9,11 @@ use std::time::Duration;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
 
 use super::error::StoreError;
 use super::folder::DataFolder;
-use super::{DATABASE, migrations};
+use super::{DATABASE, continuity, migrations};
 
 /// 'NFLT', as the first migration writes it.
 const APPLICATION_ID: i64 = 0x4E46_4C54;
@@ -122,16 +122,21 @@ impl Database {
     }
 
     pub async fn back_up(&self, target: &Path) -> Result<(), StoreError> {
-        let Some(target) = target.to_str() else {
-            return Err(StoreError::Unusable(
-                "the path of the backup is not UTF-8".to_owned(),
-            ));
+        let Some(name) = target.to_str() else {
+            let what = "the path of the backup is not UTF-8";
+            return Err(StoreError::Unusable(what.to_owned()));
         };
         sqlx::query("VACUUM INTO ?")
-            .bind(target)
+            .bind(name)
             .execute(&self.reader)
             .await?;
-        Ok(())
+        // Whoever restores the copy does not go on where this database is by then.
+        let options = SqliteConnectOptions::new().filename(target);
+        let mut copy = SqliteConnection::connect_with(&options).await?;
+        sqlx::query("UPDATE state_version SET continuity = NULL")
+            .execute(&mut copy)
+            .await?;
+        Ok(copy.close().await?)
     }
 
     pub async fn close(&self) {
@@ -201,7 +206,10 @@ async fn check_and_migrate(writer: &SqlitePool, path: &Path, size: u64) -> Resul
     if size <= CHECKED_AT_START {
         integrity(writer).await?;
     }
-    migrations::migrate(writer).await
+    migrations::migrate(writer).await?;
+    let mut writing = writer.begin_with("BEGIN IMMEDIATE").await?;
+    continuity::renew(&mut writing, path.parent().unwrap_or(path)).await?;
+    Ok(writing.commit().await?)
 }
 
 /// Tells our database from a new one, from somebody else's, and from a damaged one.

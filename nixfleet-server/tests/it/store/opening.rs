@@ -7,8 +7,7 @@ use nixfleet_core::Timestamp;
 use nixfleet_server::auth::roles::Role;
 use nixfleet_server::auth::store::{CredentialStore, SecretHash, SessionRecord};
 use nixfleet_server::store::{Condition, DataFolder, Store, StoreError};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Connection, SqliteConnection};
+use sqlx::Connection;
 
 use super::Home;
 
@@ -23,14 +22,6 @@ fn session(name: &str) -> SessionRecord {
     }
 }
 
-/// A connection beside the store's own.
-async fn raw(home: &Home) -> SqliteConnection {
-    let options = SqliteConnectOptions::new()
-        .filename(home.database())
-        .create_if_missing(true);
-    SqliteConnection::connect_with(&options).await.unwrap()
-}
-
 #[tokio::test]
 async fn a_new_database_is_private_durable_and_strict() {
     let home = Home::new();
@@ -39,7 +30,7 @@ async fn a_new_database_is_private_durable_and_strict() {
     assert_eq!(store.check().await, Condition::Sound);
     let mode = home.database().metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let mut raw = raw(&home).await;
+    let mut raw = home.raw().await;
     let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
         .fetch_one(&mut raw)
         .await
@@ -83,7 +74,7 @@ async fn a_second_server_is_refused_and_a_tool_is_not() {
 async fn a_newer_schema_refuses_to_start() {
     let home = Home::new();
     home.open().await.close().await;
-    let mut connection = raw(&home).await;
+    let mut connection = home.raw().await;
     sqlx::query(
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
          VALUES (9999, 'of the future', 1, x'00', 0)",
@@ -108,7 +99,7 @@ async fn a_newer_schema_refuses_to_start() {
 #[tokio::test]
 async fn the_database_of_another_program_is_left_alone() {
     let home = Home::new();
-    let mut other = raw(&home).await;
+    let mut other = home.raw().await;
     sqlx::query("CREATE TABLE notes (text TEXT)")
         .execute(&mut other)
         .await
