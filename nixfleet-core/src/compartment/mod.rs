@@ -1,7 +1,7 @@
 //! The five compartments: facts → decision table → assessment (spec 01).
 //!
 //! Reading order: [`facts`] (the only place where text and hashes are compared), [`rules`] (the
-//! tables, nothing else), [`table`] (how a table is read), [`reason`], [`remedy`], [`render`]
+//! tables, nothing else), [`table`] and [`ruleset`] (how a table is read), [`reason`], [`remedy`], [`render`]
 //! (texts, made from reasons), [`explain`] (why a colour is what it is).
 
 pub mod attention;
@@ -14,6 +14,7 @@ pub mod reason;
 pub mod remedy;
 pub mod render;
 pub mod rules;
+pub mod ruleset;
 pub mod table;
 pub mod version;
 
@@ -30,7 +31,7 @@ pub use reason::{Reason, ReasonCode};
 pub use remedy::{Click, ManualStep, Remedy, Step};
 pub use render::text::cause_with_detail as remote_sentence;
 pub use render::{Tooltip, details, message};
-pub use table::{RuleHit, rules};
+pub use ruleset::{RuleHit, rules};
 
 /// One of the five questions about a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! Filling in the parameters of a reason. Decides nothing: the table already chose the code.
 
 use crate::compartment::compare;
-use crate::compartment::table::RuleHit;
+use crate::compartment::ruleset::RuleHit;
 use crate::compartment::{Compartment, Reason, ReasonCode, Situation, Status, Working};
 use crate::desired::RemoteCause;
 use crate::history::CommitRelation;

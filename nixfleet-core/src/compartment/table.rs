@@ -2,9 +2,8 @@
 //! patterns all hold decides.
 
 use crate::compartment::fact::{Fact, FactName};
-use crate::compartment::facts::Facts;
 use crate::compartment::reason::ReasonCode;
-use crate::compartment::rules::{OVERLAYS, TABLES};
+use crate::compartment::rules::OVERLAYS;
 use crate::compartment::{Compartment, PullSwitchHalf, Status, Working};
 use crate::op::Op;
 
@@ -105,34 +104,34 @@ impl During {
     }
 }
 
-/// What the table of one compartment decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RuleHit {
-    /// The compartment.
-    pub compartment: Compartment,
-    /// The row that decided.
-    pub rule: &'static str,
-    /// Its status, before any overlay.
-    pub status: Status,
-    /// Why.
-    pub reason: ReasonCode,
+/// The overlay row that applies to a compartment, if a command is at work there.
+#[must_use]
+pub fn overlay(
+    compartment: Compartment,
+    working: Option<Working>,
+) -> Option<(&'static OverlayRow, Working)> {
+    let working = working?;
+    let row = OVERLAYS.iter().find(|row| {
+        row.compartment == compartment && row.op == working.op && row.during.covers(working)
+    })?;
+    Some((row, working))
 }
 
-/// Decides all five compartments, before any overlay, from facts alone.
-#[must_use]
-pub fn rules(facts: &Facts) -> [RuleHit; 5] {
-    rules_of(&TABLES, facts)
-}
-
-/// The same with other tables, so that a test can show that every row matters.
-#[must_use]
-pub fn rules_of(tables: &[Table<'_>; 5], facts: &Facts) -> [RuleHit; 5] {
-    let mut decided = Decided::default();
-    tables.each_ref().map(|table| {
-        let hit = hit(table, facts, &decided);
-        decided.note(table.compartment, hit.status);
-        hit
-    })
+/// Reads one table with a way to look at facts, one after the other; `None` if a fact it needs
+/// cannot be looked at. The slow way, for traces: [`Ruleset`](super::ruleset::Ruleset) is fast.
+pub(super) fn decide<'t>(
+    table: &'t Table<'_>,
+    mut look: impl FnMut(FactName) -> Option<Fact>,
+) -> Option<&'t Row> {
+    'rows: for row in table.rows {
+        for (pattern, name) in row.when.iter().zip(table.columns) {
+            if *pattern != Pattern::Any && !pattern.holds(look(*name)?) {
+                continue 'rows;
+            }
+        }
+        return Some(row);
+    }
+    Some(&table.otherwise)
 }
 
 /// The statuses decided so far: the tables of later compartments look at those of earlier ones.
@@ -164,44 +163,5 @@ impl Decided {
             Compartment::System => self.system = status,
             Compartment::Agent | Compartment::Tests => {}
         }
-    }
-}
-
-/// The overlay row that applies to a compartment, if a command is at work there.
-#[must_use]
-pub fn overlay(
-    compartment: Compartment,
-    working: Option<Working>,
-) -> Option<(&'static OverlayRow, Working)> {
-    let working = working?;
-    let row = OVERLAYS.iter().find(|row| {
-        row.compartment == compartment && row.op == working.op && row.during.covers(working)
-    })?;
-    Some((row, working))
-}
-
-/// Reads one table with a way to look at facts; `None` if a fact it needs cannot be looked at.
-pub(super) fn decide<'t>(
-    table: &'t Table<'_>,
-    mut look: impl FnMut(FactName) -> Option<Fact>,
-) -> Option<&'t Row> {
-    'rows: for row in table.rows {
-        for (pattern, name) in row.when.iter().zip(table.columns) {
-            if *pattern != Pattern::Any && !pattern.holds(look(*name)?) {
-                continue 'rows;
-            }
-        }
-        return Some(row);
-    }
-    Some(&table.otherwise)
-}
-
-fn hit(table: &Table<'_>, facts: &Facts, decided: &Decided) -> RuleHit {
-    let row = decide(table, |name| Some(facts.get(name, decided))).unwrap_or(&table.otherwise);
-    RuleHit {
-        compartment: table.compartment,
-        rule: row.id,
-        status: row.status,
-        reason: row.reason,
     }
 }

@@ -1,0 +1,574 @@
+//! The compartments over the whole space of facts: the laws of the specification, an independent
+//! reference, and the closed world of the tables.
+
+use std::collections::BTreeSet;
+
+use nixfleet_core::compartment::explain::{Trace, explain_facts};
+use nixfleet_core::compartment::fact::Fact;
+use nixfleet_core::compartment::facts::*;
+use nixfleet_core::compartment::rules::TABLES;
+use nixfleet_core::compartment::ruleset::{RuleHit, Ruleset};
+use nixfleet_core::compartment::table::{Row, Table};
+use nixfleet_core::compartment::{ReasonCode, rules};
+use nixfleet_core::{Compartment, Status};
+
+use super::compartments_space::{BEST, all, each_with_agent, small};
+use super::reference::compartments as reference;
+
+use Status::{Error, Ok, Outdated, Unknown};
+
+fn code_name(code: ReasonCode) -> String {
+    let text = serde_json::to_string(&code).unwrap();
+    text.trim_matches('"').to_owned()
+}
+
+/// Runs a check over every consistent combination of facts and prints how many there were.
+fn over_all(law: &str, mut check: impl FnMut(&Facts, [Status; 5])) {
+    for (facts, statuses) in all() {
+        check(facts, *statuses);
+    }
+    let count = all().len();
+    println!("{law}: {count} combinations of facts");
+    assert!(count > 1_000_000, "the space has shrunk to {count}");
+}
+
+fn readable(facts: &Facts) -> bool {
+    facts.desired_commit == DesiredFact::Known && facts.desired_lock == DesiredFact::Known
+}
+
+fn unavailable(facts: &Facts) -> bool {
+    facts.desired_commit == DesiredFact::Unavailable
+        && facts.desired_lock == DesiredFact::Unavailable
+}
+
+#[test]
+fn every_combination_of_facts_agrees_with_the_reference() {
+    let codes: Vec<(ReasonCode, String)> = ReasonCode::ALL
+        .iter()
+        .map(|code| (*code, code_name(*code)))
+        .collect();
+    for (facts, _) in all() {
+        let hits = rules(facts);
+        let expected = reference::judge(facts);
+        for (hit, (status, code)) in hits.iter().zip(expected) {
+            let spelled = &codes[hit.reason as usize];
+            assert_eq!(spelled.0, hit.reason);
+            assert_eq!(
+                (hit.status.name(), spelled.1.as_str()),
+                (status, code),
+                "{} of {facts:?}",
+                hit.rule
+            );
+        }
+    }
+    let count = all().len();
+    println!("reference: {count} combinations of facts, five verdicts each");
+}
+
+#[test]
+fn a01_system_ok_implies_a_verified_remote_and_proof_of_what_runs() {
+    let mut green = 0_u64;
+    over_all("A1", |facts, [_, _, _, system, _]| {
+        if system != Ok {
+            return;
+        }
+        green += 1;
+        assert!(readable(facts), "{facts:?}");
+        assert_eq!(facts.commit, CommitFact::Current);
+        assert_eq!(facts.lock, LockFact::Current);
+        assert_eq!(facts.tree, TreeFact::Clean);
+        assert_eq!(facts.reconcile, ReconcileFact::Settled);
+        assert_ne!(facts.outcome, OutcomeFact::Failed);
+        let by_record = facts.record == RecordFact::SameAsCheckout;
+        let by_claim = facts.record == RecordFact::None && facts.claim == ClaimFact::AsExpected;
+        assert!(by_record || by_claim, "{facts:?}");
+        assert_ne!(facts.claim, ClaimFact::Other);
+        assert_ne!(facts.path, PathFact::Other);
+    });
+    assert!(green > 0, "positive control");
+}
+
+#[test]
+fn a02_system_ok_implies_git_and_lock_ok_and_tests_ok_implies_system_ok() {
+    over_all("A2", |facts, [_, git, lock, system, tests]| {
+        assert!(system != Ok || (git == Ok && lock == Ok), "{facts:?}");
+        assert!(tests != Ok || system == Ok, "{facts:?}");
+    });
+}
+
+#[test]
+fn a03_remote_failed_is_exactly_red_red_yellow_yellow() {
+    let mut failed = 0_u64;
+    over_all("A3", |facts, [_, git, lock, system, tests]| {
+        if unavailable(facts) {
+            failed += 1;
+            assert_eq!(
+                [git, lock, system, tests],
+                [Error, Error, Outdated, Outdated]
+            );
+        } else {
+            assert!(git != Error || lock != Error, "{facts:?}");
+        }
+    });
+    println!("A3: of these {failed} with a failed remote");
+}
+
+#[test]
+fn a04_one_missing_half_is_red_and_the_other_is_computed() {
+    over_all("A4", |facts, [_, git, lock, system, tests]| {
+        let whole = Facts {
+            desired_commit: DesiredFact::Known,
+            desired_lock: DesiredFact::Known,
+            ..*facts
+        };
+        let [_, git_alone, lock_alone, _, _] = rules(&whole).map(|hit| hit.status);
+        match (facts.desired_commit, facts.desired_lock) {
+            (DesiredFact::Known, DesiredFact::Unavailable) => {
+                assert_eq!(
+                    [git, lock, system, tests],
+                    [git_alone, Error, Outdated, Outdated]
+                );
+            }
+            (DesiredFact::Unavailable, DesiredFact::Known) => {
+                assert_eq!(
+                    [git, lock, system, tests],
+                    [Error, lock_alone, Outdated, Outdated]
+                );
+            }
+            (DesiredFact::Known, DesiredFact::Known)
+            | (DesiredFact::Unavailable, DesiredFact::Unavailable) => {}
+        }
+    });
+}
+
+#[test]
+fn a05_remote_failed_implies_git_and_lock_not_unknown() {
+    over_all("A5", |facts, [_, git, lock, _, _]| {
+        assert!(!unavailable(facts) || (git != Unknown && lock != Unknown));
+    });
+}
+
+#[test]
+fn a06_gray_means_not_told_yet() {
+    over_all("A6", |facts, [agent, git, lock, system, tests]| {
+        assert_eq!(agent == Unknown, facts.agent == AgentFact::NotReported);
+        let told = facts.commit != CommitFact::NotReported;
+        let known = facts.desired_commit == DesiredFact::Known;
+        assert_eq!(git == Unknown, known && !told);
+        let told = facts.lock != LockFact::NotReported;
+        let known = facts.desired_lock == DesiredFact::Known;
+        assert_eq!(lock == Unknown, known && !told);
+        let never = facts.outcome == OutcomeFact::Never && facts.record == RecordFact::None;
+        assert!(
+            system != Unknown || git == Unknown || lock == Unknown || never,
+            "{facts:?}"
+        );
+        let off = facts.tests_switch == TestsSwitchFact::Off;
+        assert!(tests != Unknown || off || never, "{facts:?}");
+    });
+}
+
+#[test]
+fn a07_the_rules_are_deterministic() {
+    for facts in small().iter().step_by(101) {
+        assert_eq!(rules(facts), rules(facts));
+        assert_eq!(Ruleset::new(&TABLES).decide(facts), rules(facts));
+    }
+}
+
+/// Every way to lose, age or break one piece of evidence that speaks for green. A piece that
+/// speaks against green (a claim of another revision, a record of another path) is not among
+/// them: spec 01 promises this for supporting evidence.
+fn degraded(facts: &Facts, mut visit: impl FnMut(&Facts)) {
+    macro_rules! worse {
+        ($field:ident, $values:expr) => {
+            let best = $values[0];
+            if facts.$field == best {
+                for &value in $values.iter().skip(1) {
+                    visit(&Facts {
+                        $field: value,
+                        ..*facts
+                    });
+                }
+            }
+        };
+    }
+    worse!(agent, AgentFact::ALL);
+    worse!(desired_commit, DesiredFact::ALL);
+    worse!(desired_lock, DesiredFact::ALL);
+    worse!(commit, CommitFact::ALL);
+    worse!(tree, TreeFact::ALL);
+    worse!(lock, LockFact::ALL);
+    worse!(outcome, OutcomeFact::ALL);
+    worse!(reconcile, ReconcileFact::ALL);
+    worse!(claim, ClaimFact::ALL);
+    worse!(path, PathFact::ALL);
+    worse!(tests_switch, TestsSwitchFact::ALL);
+    worse!(result, ResultFact::ALL);
+    worse!(key, KeyFact::ALL);
+    let record_supports = facts.record == RecordFact::SameAsCheckout
+        && facts.claim != ClaimFact::Other
+        && facts.path != PathFact::Other;
+    if record_supports {
+        for &record in RecordFact::ALL.iter().skip(1) {
+            // Without a record, the same claim is compared with the desired commit instead.
+            visit(&Facts { record, ..*facts });
+            for &claim in ClaimFact::ALL {
+                visit(&Facts {
+                    record,
+                    claim,
+                    path: PathFact::Unjudged,
+                    ..*facts
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn a09_worse_evidence_never_makes_anything_greener() {
+    let mut pairs = 0_u64;
+    // What is said of the agent touches no other compartment (the test of A16), so one answer
+    // that can get worse is enough here.
+    let count = each_with_agent(AgentFact::Equal, |facts| {
+        let before = rules(facts).map(|hit| hit.status);
+        degraded(facts, |worse| {
+            pairs += 1;
+            let after = rules(worse).map(|hit| hit.status);
+            for (one, other) in before.iter().zip(after) {
+                let greener = *one != Ok && other == Ok;
+                assert!(!greener, "{facts:?} became greener as {worse:?}");
+            }
+        });
+    });
+    println!("A9: {count} combinations of facts");
+    println!("A9: {pairs} pairs of facts and one degradation");
+}
+
+#[test]
+fn a11_after_a_pull_that_changed_something_system_is_yellow_or_red() {
+    over_all("A11", |facts, [_, git, lock, system, _]| {
+        let pulled = git == Ok && lock == Ok && facts.record == RecordFact::Differs;
+        assert!(!pulled || matches!(system, Outdated | Error), "{facts:?}");
+    });
+}
+
+#[test]
+fn a12_a_failed_deploy_is_red_while_the_remote_is_verifiable() {
+    over_all("A12", |facts, [_, _, _, system, _]| {
+        let failed = facts.outcome == OutcomeFact::Failed;
+        assert!(!(failed && readable(facts)) || system == Error, "{facts:?}");
+        assert!(failed || system != Error, "{facts:?}");
+    });
+}
+
+#[test]
+fn a13_after_a_rollback_system_is_ok_only_for_the_inputs_of_the_remote() {
+    over_all("A13", |facts, [_, _, _, system, _]| {
+        // A rollback leaves a clean record of what it activated.
+        let rolled_back = facts.outcome == OutcomeFact::Ok && facts.record != RecordFact::None;
+        if rolled_back && system == Ok {
+            let inputs = (facts.record, facts.commit, facts.lock);
+            let remote = (
+                RecordFact::SameAsCheckout,
+                CommitFact::Current,
+                LockFact::Current,
+            );
+            assert_eq!(inputs, remote);
+        }
+    });
+}
+
+#[test]
+fn a14_a15_tests_ok_implies_a_pass_on_what_is_deployed_and_desired() {
+    let mut green = 0_u64;
+    over_all("A14", |facts, [_, _, _, _, tests]| {
+        if tests == Ok {
+            green += 1;
+            assert_eq!(
+                (facts.result, facts.key),
+                (ResultFact::Passed, KeyFact::Current)
+            );
+            assert_eq!(
+                (facts.commit, facts.lock),
+                (CommitFact::Current, LockFact::Current)
+            );
+        }
+        // An empty, unverified or void run is never green.
+        let proof = facts.result == ResultFact::Passed;
+        assert!(proof || tests != Ok, "{facts:?}");
+    });
+    assert!(green > 0, "positive control");
+}
+
+#[test]
+fn a16_agent_ok_iff_equal_and_any_other_report_is_red() {
+    let per_agent = all().len() / AgentFact::ALL.len();
+    for (index, (facts, [agent, below @ ..])) in all().iter().enumerate() {
+        let expected = match facts.agent {
+            AgentFact::Equal => Ok,
+            AgentFact::NotReported => Unknown,
+            AgentFact::Older | AgentFact::Newer | AgentFact::Incompatible => Error,
+        };
+        assert_eq!(*agent, expected);
+        // The same facts with another answer about the agent stand at the same place.
+        let (twin, [_, twin_below @ ..]) = &all()[index % per_agent];
+        assert_eq!(
+            Facts {
+                agent: twin.agent,
+                ..*facts
+            },
+            *twin
+        );
+        assert_eq!(below, twin_below);
+    }
+}
+
+#[test]
+fn a20_every_reason_belongs_to_one_compartment_and_status() {
+    let mut owners = std::collections::BTreeMap::new();
+    for table in &TABLES {
+        for row in table.all_rows() {
+            let owner = (table.compartment, row.status);
+            let before = owners.insert(row.reason, owner);
+            assert!(
+                before.is_none_or(|before| before == owner),
+                "{:?}",
+                row.reason
+            );
+        }
+    }
+    for code in ReasonCode::ALL {
+        let overlay_only = *code == ReasonCode::Working;
+        assert_eq!(owners.contains_key(code), !overlay_only, "{code:?}");
+    }
+}
+
+/// The rule of the original: the last command decides, beside git and lock. It is sound where a
+/// last command is known.
+fn last_command(facts: &Facts, git: Status, lock: Status) -> Status {
+    match facts.outcome {
+        _ if !readable(facts) => Outdated,
+        OutcomeFact::Failed => Error,
+        _ if git == Outdated || lock == Outdated => Outdated,
+        OutcomeFact::Ok => Ok,
+        OutcomeFact::Never | OutcomeFact::Unknown => Unknown,
+    }
+}
+
+#[test]
+fn a21_never_greener_than_the_last_command_rule_where_that_is_sound() {
+    over_all("A21", |facts, [_, git, lock, system, tests]| {
+        let sound = matches!(facts.outcome, OutcomeFact::Ok | OutcomeFact::Failed);
+        if sound {
+            assert!(
+                system != Ok || last_command(facts, git, lock) == Ok,
+                "{facts:?}"
+            );
+        }
+        let passed = matches!(
+            facts.result,
+            ResultFact::Passed | ResultFact::PassedUnverified
+        );
+        assert!(tests != Ok || passed, "{facts:?}");
+    });
+}
+
+#[test]
+fn promise_2_a_provably_current_host_is_green() {
+    assert_eq!(rules(&BEST).map(|hit| hit.status), [Ok; 5]);
+    let without_record = Facts {
+        record: RecordFact::None,
+        path: PathFact::Unjudged,
+        outcome: OutcomeFact::Never,
+        ..BEST
+    };
+    assert_eq!(rules(&without_record).map(|hit| hit.status), [Ok; 5]);
+}
+
+#[test]
+fn a_clean_pull_of_nothing_and_tests_never_change_system() {
+    over_all(
+        "tests beside system",
+        |facts, [agent, git, lock, system, _]| {
+            let other = Facts {
+                tests_switch: TestsSwitchFact::On,
+                result: ResultFact::Never,
+                key: KeyFact::Unjudged,
+                ..*facts
+            };
+            let [agent_then, git_then, lock_then, system_then, _] =
+                rules(&other).map(|hit| hit.status);
+            assert_eq!(
+                [agent, git, lock, system],
+                [agent_then, git_then, lock_then, system_then]
+            );
+        },
+    );
+}
+
+#[test]
+fn closed_world_every_row_decides_something_and_the_tables_have_no_other() {
+    let mut hit = BTreeSet::new();
+    for (facts, _) in all() {
+        for one in rules(facts) {
+            hit.insert((one.rule, one.status));
+        }
+    }
+    let mut rows = BTreeSet::new();
+    for table in &TABLES {
+        for row in table.all_rows() {
+            assert!(rows.insert((row.id, row.status)), "{} twice", row.id);
+        }
+    }
+    assert_eq!(hit, rows, "unreachable rows on the right");
+    println!("closed world: {} rows, each decides something", rows.len());
+}
+
+// ---- mutants of the tables ----
+
+fn differs(tables: &[Table<'_>; 5], space: &[(Facts, [RuleHit; 5])]) -> bool {
+    let mutant = Ruleset::new(tables);
+    space.iter().any(|(facts, expected)| {
+        let hits = mutant.decide(facts);
+        let answers = |hits: [RuleHit; 5]| hits.map(|hit| (hit.status, hit.reason));
+        answers(hits) != answers(*expected)
+    })
+}
+
+/// Facts with what the reference, not the table, says about them.
+fn judged_by_the_reference() -> Vec<(Facts, [RuleHit; 5])> {
+    let code = |name: &str| -> ReasonCode { serde_json::from_value(name.into()).unwrap() };
+    let status = |name: &str| -> Status { serde_json::from_value(name.into()).unwrap() };
+    let mut names = std::collections::BTreeMap::new();
+    let mut judged = Vec::new();
+    for facts in small() {
+        let verdicts = reference::judge(&facts);
+        let mut hits = rules(&facts);
+        for (hit, (status_name, code_name)) in hits.iter_mut().zip(verdicts) {
+            let parsed = names
+                .entry((status_name, code_name))
+                .or_insert_with(|| (status(status_name), code(code_name)));
+            (hit.status, hit.reason) = *parsed;
+        }
+        judged.push((facts, hits));
+    }
+    judged
+}
+
+fn with_rows<'a>(table: usize, rows: &'a [Row]) -> [Table<'a>; 5] {
+    let mut tables: [Table<'a>; 5] = TABLES;
+    tables[table].rows = rows;
+    tables
+}
+
+#[test]
+fn every_deleted_or_retargeted_row_is_caught_by_the_reference() {
+    let space = judged_by_the_reference();
+    assert!(!differs(&TABLES, &space), "positive control: no mutant");
+    let (mut deleted, mut retargeted) = (0, 0);
+    for (index, table) in TABLES.iter().enumerate() {
+        for at in 0..table.rows.len() {
+            let mut rows = table.rows.to_vec();
+            let row = rows.remove(at);
+            assert!(
+                differs(&with_rows(index, &rows), &space),
+                "{} deleted",
+                row.id
+            );
+            deleted += 1;
+            for status in [Ok, Outdated, Error, Unknown] {
+                if status != row.status {
+                    let mut rows = table.rows.to_vec();
+                    rows[at].status = status;
+                    let caught = differs(&with_rows(index, &rows), &space);
+                    assert!(caught, "{} retargeted to {status:?}", row.id);
+                    retargeted += 1;
+                }
+            }
+        }
+        for status in [Ok, Outdated, Error, Unknown] {
+            if status != table.otherwise.status {
+                let mut tables = TABLES;
+                tables[index].otherwise.status = status;
+                assert!(
+                    differs(&tables, &space),
+                    "{} retargeted",
+                    table.otherwise.id
+                );
+                retargeted += 1;
+            }
+        }
+    }
+    println!("mutants caught: {deleted}/{deleted} deletions, {retargeted}/{retargeted} retargets");
+}
+
+// ---- explanations ----
+
+#[test]
+fn the_colour_can_be_recomputed_from_the_trace_alone() {
+    let space = small();
+    for facts in &space {
+        let trace = explain_facts(facts);
+        let statuses = rules(facts).map(|hit| hit.status);
+        assert_eq!(trace.recompute(), Some(statuses), "{facts:?}");
+        for (one, hit) in trace.compartments.iter().zip(rules(facts)) {
+            assert_eq!((one.rule, one.reason), (hit.rule, hit.reason));
+            assert_eq!(one.green_when.is_empty(), hit.status == Ok, "{one:?}");
+            assert_eq!(one.first_failing, one.green_when.first().copied());
+        }
+    }
+    println!("explanations: {} combinations of facts", space.len());
+}
+
+#[test]
+fn a_trace_without_its_facts_recomputes_nothing() {
+    let mut trace = explain_facts(&BEST);
+    trace.compartments[3].looked_at.clear();
+    assert_eq!(trace.recompute(), None);
+}
+
+#[test]
+fn what_would_make_it_green_makes_it_green() {
+    for facts in small().iter().step_by(7) {
+        let trace = explain_facts(facts);
+        for index in 0..5 {
+            let mut granted: Trace = trace.clone();
+            let wishes = granted.compartments[index].green_when.clone();
+            let table = TABLES[index];
+            let mut seen: Vec<Fact> = wishes.iter().map(|wish| wish.should_be).collect();
+            for name in table.columns {
+                let status = |of: Compartment| {
+                    rules(facts)
+                        .map(|hit| (hit.compartment, hit.status))
+                        .into_iter()
+                        .find(|(compartment, _)| *compartment == of)
+                        .unwrap()
+                        .1
+                };
+                let decided = nixfleet_core::compartment::table::Decided {
+                    git: status(Compartment::Git),
+                    lock: status(Compartment::Lock),
+                    system: status(Compartment::System),
+                };
+                seen.push(facts.get(*name, &decided));
+            }
+            granted.compartments[index].looked_at = seen;
+            assert_eq!(
+                granted.compartments[index].recompute(),
+                Some(Ok),
+                "{wishes:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_yellow_has_an_action_or_a_named_manual_step_and_every_green_has_none() {
+    for table in &TABLES {
+        for row in table.all_rows() {
+            let steps = row.reason.remedy().steps;
+            assert_eq!(steps.is_empty(), row.status == Ok, "{}", row.id);
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Slow, plain references written from the text of the specification, in another style than the
+//! code they judge.
+
+pub mod compartments;
+pub mod compartments_text;
