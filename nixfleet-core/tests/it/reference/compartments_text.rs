@@ -26,8 +26,10 @@ struct Plain<'a> {
     claims: Option<String>,
     runs: Option<String>,
     /// Commit, lock, path and cleanliness of the deployment record.
-    record: Option<(Option<String>, Option<String>, Option<String>, bool)>,
+    record: Option<PlainRecord>,
 }
+
+type PlainRecord = (Option<String>, Option<String>, Option<String>, bool);
 
 fn commit_text(commit: &CommitRef) -> String {
     commit.to_string()
@@ -100,11 +102,7 @@ impl<'a> Plain<'a> {
     fn agent(&self) -> &'static str {
         let strip = |text: &str| -> String {
             let text = text.trim();
-            let text = if text.starts_with('v') {
-                &text[1..]
-            } else {
-                text
-            };
+            let text = text.strip_prefix('v').unwrap_or(text);
             text.chars().take_while(|c| *c != '+').collect()
         };
         match &self.s.observation.agent_version {
