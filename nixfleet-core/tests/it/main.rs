@@ -5,12 +5,12 @@
     reason = "helpers of tests: failing is what they are for"
 )]
 
-mod lifecycle;
 mod compartments;
 mod compartments_rows;
 mod compartments_space;
 mod compartments_texts;
 mod compartments_values;
 mod compartments_world;
+mod lifecycle;
 mod lock;
 mod reference;
