@@ -1,9 +1,6 @@
 //! Integration tests of the core: exhaustive tables, properties, references.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "helpers of tests: failing is what they are for"
-)]
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod compartments;
 mod compartments_rows;
@@ -14,3 +11,4 @@ mod compartments_world;
 mod lifecycle;
 mod lock;
 mod reference;
+mod simulation;
