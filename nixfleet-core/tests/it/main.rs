@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod admission;
 mod compartments;
 mod compartments_rows;
 mod compartments_space;
 mod compartments_texts;
 mod compartments_values;
 mod compartments_world;
+mod freshness;
 mod lifecycle;
 mod lock;
 mod reference;

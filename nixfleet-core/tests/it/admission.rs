@@ -1,0 +1,579 @@
+//! Which operations may run: every operation under every combination of obstacles (law B19).
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may stop at the first surprise"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nixfleet_core::admission::{
+    Check, Conditions, GATES, Lane, Occupant, PrState, Refusal, RefusalCode, Request, WindowState,
+    admit, admit_to_queue, refusals,
+};
+use nixfleet_core::compartment::Status;
+use nixfleet_core::desired::{Remote, RemoteCause, Snapshot, Unavailable};
+use nixfleet_core::host::{
+    Actor, Generation, Hold, HostIdentity, HostObservation, LockReport, Presence, Repo,
+};
+use nixfleet_core::ids::{CommitId, HostId};
+use nixfleet_core::op::Need;
+use nixfleet_core::{OPS, Op, Timestamp, lock_hash};
+
+fn host() -> HostId {
+    "web-1".parse().unwrap()
+}
+
+fn commit() -> CommitId {
+    "b".repeat(40).parse().unwrap()
+}
+
+fn person() -> Actor {
+    Actor::Person("ada".to_owned())
+}
+
+fn automation() -> Actor {
+    Actor::Automation("rollout".to_owned())
+}
+
+fn hold() -> Hold {
+    Hold {
+        by: "ada".to_owned(),
+        why: "disk".to_owned(),
+        until: None,
+    }
+}
+
+fn good_remote() -> Remote {
+    Remote::Verified(Snapshot {
+        commit: Ok(commit()),
+        lock: Ok(lock_hash(b"new")),
+        subject: None,
+        commit_time: None,
+        branch: None,
+        rewritten: false,
+    })
+}
+
+fn bad_remote() -> Remote {
+    Remote::Failed {
+        why: Unavailable::new(RemoteCause::Unreachable, "no route"),
+        since: Timestamp::EPOCH,
+        last_good: None,
+    }
+}
+
+fn observation(dirty: bool) -> HostObservation {
+    let generation = |number: u64| Generation {
+        number,
+        path: None,
+        commit: None,
+        created: None,
+        current: number == 5,
+    };
+    HostObservation {
+        repo: Some(Repo {
+            commit: commit().into(),
+            lock: LockReport::Hash(lock_hash(b"new")),
+            dirty,
+        }),
+        generations: [5, 3, 4].map(generation).to_vec(),
+        ..HostObservation::default()
+    }
+}
+
+/// A world that owns what conditions borrow.
+struct World {
+    identity: HostIdentity,
+    observation: HostObservation,
+    remote: Remote,
+    hold: Option<Hold>,
+    pr: PrState,
+    presence: Presence,
+    active: Option<Occupant>,
+    restarting: Option<Occupant>,
+    git: Status,
+    lock: Status,
+    quarantined: bool,
+    signature: Check,
+    window: WindowState,
+    host_driven: bool,
+}
+
+impl World {
+    /// Nothing stands in the way of `op`.
+    fn fine_for(op: Op) -> Self {
+        let needs = op.spec().needs;
+        Self {
+            identity: HostIdentity::default(),
+            observation: observation(false),
+            remote: good_remote(),
+            hold: None,
+            pr: PrState::Eligible,
+            presence: if needs.contains(&Need::Offline) {
+                Presence::NeverSeen
+            } else {
+                Presence::Online
+            },
+            active: None,
+            restarting: None,
+            git: if op == Op::Pull {
+                Status::Outdated
+            } else {
+                Status::Ok
+            },
+            lock: Status::Ok,
+            quarantined: false,
+            signature: Check::Passed,
+            window: WindowState::Open,
+            host_driven: true,
+        }
+    }
+
+    fn conditions(&self) -> Conditions<'_> {
+        Conditions {
+            presence: self.presence,
+            identity: &self.identity,
+            observation: &self.observation,
+            active: self.active,
+            restarting: self.restarting,
+            agent: Status::Ok,
+            git: self.git,
+            lock: self.lock,
+            remote: &self.remote,
+            test_key: None,
+            hold: self.hold.as_ref(),
+            quarantined: self.quarantined,
+            signature: self.signature,
+            window: self.window,
+            host_driven: self.host_driven,
+            pr: &self.pr,
+        }
+    }
+}
+
+fn request(op: Op, actor: Actor) -> Request {
+    Request {
+        confirmed: true,
+        second_factor: Check::Passed,
+        ..Request::new(host(), op, actor)
+    }
+}
+
+fn switching() -> Occupant {
+    Occupant {
+        id: None,
+        op: Op::Switch,
+    }
+}
+
+/// The obstacles of law B19, and three that force may bypass.
+const OBSTACLES: usize = 12;
+
+fn obstruct(bits: usize, world: &mut World, request: &mut Request) {
+    let on = |bit: usize| bits & (1 << bit) != 0;
+    if on(0) {
+        request.permitted = false;
+    }
+    if on(1) {
+        let flip = world.presence == Presence::Online;
+        world.presence = if flip {
+            Presence::Offline {
+                since: Timestamp::EPOCH,
+            }
+        } else {
+            Presence::Online
+        };
+    }
+    if on(2) {
+        world.active = Some(switching());
+    }
+    if on(3) {
+        world.hold = Some(hold());
+    }
+    if on(4) {
+        world.signature = Check::Missing;
+    }
+    if on(5) {
+        request.second_factor = Check::Missing;
+    }
+    if on(6) {
+        world.window = WindowState::Closed { opens: None };
+    }
+    if on(7) {
+        world.quarantined = true;
+    }
+    if on(8) {
+        world.remote = bad_remote();
+    }
+    if on(9) {
+        world.git = if request.op == Op::Pull {
+            Status::Ok
+        } else {
+            Status::Outdated
+        };
+    }
+    if on(10) {
+        world.lock = if request.op == Op::Pull {
+            Status::Ok
+        } else {
+            Status::Unknown
+        };
+    }
+    if on(11) {
+        world.observation = observation(true);
+    }
+}
+
+#[test]
+fn b19_force_bypasses_exactly_what_it_may_for_every_operation() {
+    use RefusalCode as R;
+    let bypassed = BTreeSet::from([
+        R::AlreadyCurrent,
+        R::GitOutdated,
+        R::GitUnknown,
+        R::LockOutdated,
+        R::LockUnknown,
+        R::Dirty,
+    ]);
+    let declared: BTreeSet<_> = R::ALL
+        .iter()
+        .copied()
+        .filter(|code| code.bypassed_by_force())
+        .collect();
+    assert_eq!(declared, bypassed);
+    let (mut count, mut seen) = (0, BTreeMap::new());
+    for spec in OPS {
+        for actor in [person(), automation()] {
+            for bits in 0..1 << OBSTACLES {
+                let mut world = World::fine_for(spec.op);
+                let mut plain = request(spec.op, actor.clone());
+                obstruct(bits, &mut world, &mut plain);
+                let forced = Request {
+                    force: true,
+                    ..plain.clone()
+                };
+                let without: BTreeSet<_> = codes(&refusals(&plain, &world.conditions()));
+                let with = codes(&refusals(&forced, &world.conditions()));
+                let expected = without.difference(&bypassed).copied().collect();
+                assert_eq!(with, expected, "{} {bits:012b}", spec.name);
+                for code in &without {
+                    *seen.entry(*code).or_insert(0) += 1;
+                }
+                for one in [&plain, &forced] {
+                    let refused = refusals(one, &world.conditions());
+                    let admitted = admit(one, &world.conditions());
+                    assert_eq!(admitted.err(), refused.first().cloned());
+                }
+                count += 1;
+            }
+        }
+    }
+    println!(
+        "admission: {count} cases × force; refusals seen: {}",
+        seen.len()
+    );
+    for code in bypassed {
+        let possible = code != R::GitUnknown && code != R::LockOutdated;
+        assert!(!possible || seen.contains_key(&code), "{code:?} never seen");
+    }
+}
+
+fn codes(refusals: &[Refusal]) -> BTreeSet<RefusalCode> {
+    refusals.iter().map(|refusal| refusal.code).collect()
+}
+
+#[test]
+fn every_operation_is_admitted_when_nothing_stands_in_its_way() {
+    for spec in OPS {
+        for actor in [person(), automation()] {
+            let world = World::fine_for(spec.op);
+            let admitted = admit(&request(spec.op, actor), &world.conditions());
+            assert!(admitted.is_ok(), "{}: {:?}", spec.name, admitted.err());
+        }
+    }
+}
+
+fn refusal(op: Op, change: impl FnOnce(&mut World, &mut Request)) -> Option<RefusalCode> {
+    let mut world = World::fine_for(op);
+    let mut request = request(op, person());
+    change(&mut world, &mut request);
+    let refused = admit(&request, &world.conditions()).err();
+    refused.map(|refusal| refusal.code)
+}
+
+#[test]
+fn each_need_has_its_own_code() {
+    use RefusalCode as R;
+    let offline = Presence::Offline {
+        since: Timestamp::EPOCH,
+    };
+    assert_eq!(
+        refusal(Op::Pull, |w, _| w.presence = offline),
+        Some(R::Offline)
+    );
+    assert_eq!(
+        refusal(Op::Pull, |w, _| w.presence = Presence::NeverSeen),
+        Some(R::NeverSeen)
+    );
+    assert_eq!(
+        refusal(Op::Remove, |w, _| w.presence = Presence::Online),
+        Some(R::StillOnline)
+    );
+    assert_eq!(
+        refusal(Op::Pull, |w, _| w.active = Some(switching())),
+        Some(R::Busy)
+    );
+    assert_eq!(
+        refusal(Op::Pull, |w, _| w.remote = bad_remote()),
+        Some(R::RemoteUnreadable)
+    );
+    assert_eq!(
+        refusal(Op::Pull, |w, _| w.git = Status::Ok),
+        Some(R::AlreadyCurrent)
+    );
+    assert_eq!(
+        refusal(Op::Switch, |w, _| w.git = Status::Outdated),
+        Some(R::GitOutdated)
+    );
+    assert_eq!(
+        refusal(Op::Switch, |w, _| w.git = Status::Unknown),
+        Some(R::GitUnknown)
+    );
+    assert_eq!(
+        refusal(Op::Switch, |w, _| w.lock = Status::Outdated),
+        Some(R::LockOutdated)
+    );
+    assert_eq!(
+        refusal(Op::Switch, |w, _| w.lock = Status::Unknown),
+        Some(R::LockUnknown)
+    );
+    let dirty = |w: &mut World, _: &mut Request| {
+        w.git = Status::Outdated;
+        w.observation = observation(true);
+    };
+    assert_eq!(refusal(Op::Switch, dirty), Some(R::Dirty));
+    assert_eq!(
+        refusal(Op::Pull, |w, r| {
+            dirty(w, r);
+            w.git = Status::Ok;
+        }),
+        None,
+        "pulling cleans up"
+    );
+    assert_eq!(
+        refusal(Op::Reboot, |_, r| r.second_factor = Check::Missing),
+        Some(R::SecondFactorMissing)
+    );
+    assert_eq!(
+        refusal(Op::RefreshSystem, |_, r| r.confirmed = false),
+        Some(R::NotConfirmed)
+    );
+    assert_eq!(
+        refusal(Op::UpdateInputs, |w, _| w.host_driven = false),
+        Some(R::HostDrivenOff)
+    );
+    assert_eq!(
+        refusal(Op::MergePr, |w, _| w.pr = PrState::NotKnown),
+        Some(R::PrUnknown)
+    );
+    let pending = PrState::NotEligible("checks are running".to_owned());
+    assert_eq!(
+        refusal(Op::MergePr, |w, _| w.pr = pending),
+        Some(R::PrNotEligible)
+    );
+    assert_eq!(
+        refusal(Op::Test, |_, r| r.permitted = false),
+        Some(R::NotPermitted)
+    );
+}
+
+#[test]
+fn only_half_a_remote_is_not_readable() {
+    for half in 0..2 {
+        let code = refusal(Op::PullSwitch, |world, _| {
+            let Remote::Verified(snapshot) = &mut world.remote else {
+                unreachable!()
+            };
+            let why = Unavailable::new(RemoteCause::LockMissing, "no flake.lock");
+            if half == 0 {
+                snapshot.lock = Err(why);
+            } else {
+                snapshot.commit = Err(why);
+            }
+        });
+        assert_eq!(code, Some(RefusalCode::RemoteUnreadable));
+    }
+}
+
+#[test]
+fn a_hold_stops_automations_and_asks_people_for_a_reason() {
+    for spec in OPS {
+        let mut world = World::fine_for(spec.op);
+        world.hold = Some(hold());
+        let on_host = spec.performer == nixfleet_core::op::Performer::Agent;
+        let auto = admit(&request(spec.op, automation()), &world.conditions());
+        let code = auto.err().map(|refusal| refusal.code);
+        assert_eq!(code, on_host.then_some(RefusalCode::Held), "{}", spec.name);
+
+        let changes = on_host && spec.class != nixfleet_core::op::OpClass::Read;
+        for (reason, enough) in [(None, false), (Some(" "), false), (Some("new disk"), true)] {
+            let asked = Request {
+                reason: reason.map(str::to_owned),
+                ..request(spec.op, person())
+            };
+            let admitted = admit(&asked, &world.conditions()).is_ok();
+            assert_eq!(admitted, enough || !changes, "{} {reason:?}", spec.name);
+        }
+    }
+}
+
+#[test]
+fn restart_has_a_lane_of_its_own_and_reboot_needs_an_override() {
+    let lane = |op, active: Option<Occupant>, override_busy| {
+        let mut world = World::fine_for(op);
+        world.active = active;
+        let request = Request {
+            override_busy,
+            ..request(op, person())
+        };
+        admit(&request, &world.conditions()).map(|admitted| admitted.lane())
+    };
+    assert_eq!(
+        lane(Op::Restart, Some(switching()), false),
+        Ok(Lane::Restart)
+    );
+    assert_eq!(lane(Op::Reboot, None, false), Ok(Lane::Main));
+    assert_eq!(lane(Op::Reboot, Some(switching()), true), Ok(Lane::Restart));
+    let busy = lane(Op::Reboot, Some(switching()), false);
+    assert_eq!(busy.map_err(|refusal| refusal.code), Err(RefusalCode::Busy));
+    assert_eq!(
+        lane(Op::RefreshGit, Some(switching()), false),
+        Ok(Lane::Server)
+    );
+    let restarting = |w: &mut World, _: &mut Request| w.restarting = Some(switching());
+    for op in [Op::Restart, Op::Pull, Op::Reboot] {
+        assert_eq!(refusal(op, restarting), Some(RefusalCode::Busy), "{op:?}");
+    }
+}
+
+#[test]
+fn d13_a_rollback_goes_only_to_a_listed_generation_other_than_the_current_one() {
+    let target = |generation| {
+        let world = World::fine_for(Op::Rollback);
+        let mut request = request(Op::Rollback, person());
+        request.args.generation = generation;
+        admit(&request, &world.conditions())
+            .map(|admitted| admitted.rollback().map(|g| g.number))
+            .map_err(|refusal| refusal.code)
+    };
+    assert_eq!(
+        target(None),
+        Ok(Some(4)),
+        "the newest one older than the current one"
+    );
+    assert_eq!(target(Some(3)), Ok(Some(3)));
+    assert_eq!(target(Some(5)), Err(RefusalCode::GenerationCurrent));
+    assert_eq!(target(Some(9)), Err(RefusalCode::GenerationUnknown));
+    assert_eq!(
+        refusal(Op::Rollback, |w, _| w.observation.generations.clear()),
+        Some(RefusalCode::NoPreviousGeneration)
+    );
+}
+
+#[test]
+fn arguments_are_plain_names_of_the_right_operation() {
+    let input = |op, name: &str| refusal(op, |_, r| r.args.input = Some(name.to_owned()));
+    assert_eq!(input(Op::UpdateInputs, "nixpkgs-unstable"), None);
+    for bad in ["", "-x", "a b", "a;b", "../x", "$(id)"] {
+        assert_eq!(
+            input(Op::UpdateInputs, bad),
+            Some(RefusalCode::BadArgument),
+            "{bad:?}"
+        );
+    }
+    assert_eq!(input(Op::Pull, "nixpkgs"), Some(RefusalCode::BadArgument));
+    assert_eq!(
+        refusal(Op::Pull, |_, r| r.args.generation = Some(3)),
+        Some(RefusalCode::BadArgument)
+    );
+}
+
+#[test]
+fn only_what_time_can_lift_may_wait_in_the_queue() {
+    let queue = |change: fn(&mut World, &mut Request)| {
+        let mut world = World::fine_for(Op::Switch);
+        let mut request = request(Op::Switch, automation());
+        change(&mut world, &mut request);
+        admit_to_queue(&request, &world.conditions())
+            .map(|queued| queued.waits_for().map(|refusal| refusal.code))
+            .map_err(|refusal| refusal.code)
+    };
+    assert_eq!(queue(|_, _| {}), Ok(None));
+    assert_eq!(
+        queue(|w, _| w.presence = Presence::NeverSeen),
+        Ok(Some(RefusalCode::NeverSeen))
+    );
+    assert_eq!(
+        queue(|w, _| w.hold = Some(hold())),
+        Ok(Some(RefusalCode::Held))
+    );
+    assert_eq!(
+        queue(|w, _| w.active = Some(switching())),
+        Ok(Some(RefusalCode::Busy))
+    );
+    assert_eq!(
+        queue(|w, r| {
+            w.active = Some(switching());
+            r.permitted = false;
+        }),
+        Err(RefusalCode::NotPermitted)
+    );
+    assert_eq!(
+        queue(|w, _| {
+            w.active = Some(switching());
+            w.quarantined = true;
+        }),
+        Err(RefusalCode::Quarantined)
+    );
+}
+
+#[test]
+fn the_target_is_pinned_from_the_request_or_the_remote() {
+    let world = World::fine_for(Op::Pull);
+    let plain = request(Op::Pull, person());
+    let admitted = admit(&plain, &world.conditions()).unwrap();
+    assert_eq!(
+        admitted.target().map(|target| target.commit),
+        Some(commit())
+    );
+    let pinned = nixfleet_core::lifecycle::Target {
+        commit: "c".repeat(40).parse().unwrap(),
+        lock: None,
+    };
+    let rollout = Request {
+        target: Some(pinned),
+        ..plain
+    };
+    let admitted = admit(&rollout, &world.conditions()).unwrap();
+    assert_eq!(admitted.target(), Some(&pinned));
+}
+
+#[test]
+fn every_refusal_has_a_stable_code_a_sentence_and_a_way_out() {
+    let mut seen = BTreeSet::new();
+    for code in RefusalCode::ALL {
+        assert!(seen.insert(code.code()), "{code:?}");
+        let wire = serde_json::to_string(code).unwrap();
+        assert_eq!(wire, format!("{:?}", code.code()));
+        for refusal in [Refusal::new(*code), Refusal::about(*code, "subject")] {
+            assert!(!refusal.sentence().contains(['{', '}', ';']), "{refusal}");
+            assert!(!refusal.what_would_help().is_empty());
+        }
+    }
+    assert_eq!(GATES.len(), 7);
+    let busy = Refusal::about(RefusalCode::Busy, "switch is active");
+    assert_eq!(
+        busy.to_string(),
+        "the host is busy: switch is active (busy)"
+    );
+}
