@@ -1,1 +1,4 @@
 //! End-to-end tests: the real binaries, real git, real SQLite, real Chromium.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod sync_traces;

@@ -1,0 +1,105 @@
+// The page: puts the parts together.
+
+import { dispatch, stop, tables } from "./api.js";
+import { Details } from "./details.js";
+import { byId, setAttribute, setText } from "./dom.js";
+import { drawConnection } from "./header.js";
+import { Live } from "./live.js";
+import { Renderer } from "./render.js";
+import { Replica } from "./sync.js";
+import { Tooltip } from "./tooltip.js";
+import { opName } from "./words.js";
+
+const replica = new Replica();
+const rows = byId("rows", HTMLTableSectionElement);
+const tooltip = new Tooltip(rows);
+const details = new Details(() => replica.state, run, async (command) => {
+  await attempt(() => stop(command.id), "stop asked for", command.host);
+});
+const renderer = new Renderer(replica, (hosts, all) => {
+  tooltip.changed(hosts, all);
+  details.changed(hosts, all);
+});
+
+const live = new Live((message) => {
+  if (replica.apply(message) === "ask") {
+    live.askForState();
+  }
+  renderer.schedule();
+}, drawConnection);
+
+rows.addEventListener("click", (event) => {
+  const button = event.target instanceof Element ? event.target.closest("button") : null;
+  const host = button?.closest("tr")?.dataset["host"];
+  if (!button || !host) {
+    return;
+  }
+  const { compartment, op } = button.dataset;
+  if (compartment) {
+    tooltip.close();
+    details.open(host, compartment);
+  } else if (op && button.getAttribute("aria-disabled") === "true") {
+    say(`${nameOf(host)} is busy: a command is already at work there.`);
+  } else if (op) {
+    run(op, host);
+  }
+});
+
+byId("notice-close", HTMLButtonElement).addEventListener("click", () => say(""));
+
+live.open();
+loadTables(1000);
+
+/**
+ * Asks for an operation and says what came of it.
+ * @param {string} op
+ * @param {string} host
+ */
+async function run(op, host) {
+  await attempt(() => dispatch(op, host), `${opName(op)} accepted`, host);
+}
+
+/**
+ * @param {() => Promise<void>} action
+ * @param {string} done
+ * @param {string} host
+ */
+async function attempt(action, done, host) {
+  try {
+    await action();
+    say(`${nameOf(host)}: ${done}`);
+  } catch (problem) {
+    say(`${nameOf(host)}: ${problem instanceof Error ? problem.message : String(problem)}`);
+  }
+}
+
+/**
+ * Says something where people look and screen readers listen: in the dialog if one is open.
+ * @param {string} text
+ */
+function say(text) {
+  if (details.isOpen) {
+    details.say(text);
+    return;
+  }
+  setText(byId("notice-text", HTMLElement), text);
+  setAttribute(byId("notice", HTMLElement), "data-shown", text === "" ? "no" : "yes");
+  byId("notice-close", HTMLButtonElement).hidden = text === "";
+}
+
+/** @param {string} host */
+function nameOf(host) {
+  return replica.state.hosts.get(host)?.hostname ?? host;
+}
+
+/**
+ * The sentences of the server; until they are there, codes are shown in plain words.
+ * @param {number} pause
+ */
+async function loadTables(pause) {
+  try {
+    renderer.useTables(await tables());
+  } catch {
+    setTimeout(() => loadTables(Math.min(pause * 2, 30_000)), pause);
+  }
+}

@@ -1,0 +1,147 @@
+// The dialog behind a dot: everything the server says about one compartment, and what it offers.
+
+import { byId, element, setAttribute, setText, shape } from "./dom.js";
+import { Lookup } from "./lookup.js";
+import { FINAL_PHASES } from "./state.js";
+import { COMPARTMENT_NAMES, commandText, opName } from "./words.js";
+
+/** @import { Click, CommandView, Detail } from "./types.js" */
+/** @import { State } from "./state.js" */
+
+export class Details {
+  /** @type {?{ host: string, compartment: string }} */
+  #subject = null;
+
+  /**
+   * @param {() => State} state
+   * @param {(op: string, host: string) => void} onOffer
+   * @param {(command: CommandView) => void} onStop
+   */
+  constructor(state, onOffer, onStop) {
+    this.state = state;
+    this.onOffer = onOffer;
+    this.onStop = onStop;
+    this.dialog = byId("details", HTMLDialogElement);
+    this.status = byId("details-status", HTMLElement);
+    this.lines = byId("details-lines", HTMLUListElement);
+    this.command = byId("details-command", HTMLElement);
+    this.actions = byId("details-actions", HTMLElement);
+    this.said = byId("details-said", HTMLElement);
+    this.lookup = new Lookup(
+      (detail) => this.#show(detail),
+      (problem) => setText(this.said, problem.message),
+    );
+    byId("details-close", HTMLButtonElement).addEventListener("click", () => this.dialog.close());
+    this.dialog.addEventListener("close", () => {
+      this.#subject = null;
+      this.lookup.stop();
+    });
+    this.dialog.addEventListener("click", (event) => {
+      if (event.target === this.dialog) this.dialog.close();
+    });
+  }
+
+  get isOpen() {
+    return this.dialog.open;
+  }
+
+  /**
+   * @param {string} host
+   * @param {string} compartment
+   */
+  open(host, compartment) {
+    this.#subject = { host, compartment };
+    const name = this.state().hosts.get(host)?.hostname ?? host;
+    setText(byId("details-title", HTMLElement), `${COMPARTMENT_NAMES[compartment]} of ${name}`);
+    setText(this.said, "");
+    this.status.replaceChildren("Asking the server …");
+    this.lines.replaceChildren();
+    this.actions.replaceChildren();
+    delete this.actions.dataset["key"];
+    this.#showCommand();
+    this.dialog.showModal();
+    this.lookup.follow(host, compartment);
+  }
+
+  /**
+   * Something to be said about what was asked for.
+   * @param {string} text
+   */
+  say(text) {
+    setText(this.said, text);
+  }
+
+  /**
+   * These hosts changed.
+   * @param {Set<string>} hosts
+   * @param {boolean} all
+   */
+  changed(hosts, all) {
+    if (this.#subject && !this.state().hosts.has(this.#subject.host)) {
+      this.dialog.close();
+      return;
+    }
+    this.lookup.changed(hosts, all);
+    this.#showCommand();
+  }
+
+  /** @param {Detail} detail */
+  #show(detail) {
+    const subject = this.#subject;
+    if (!subject) {
+      return;
+    }
+    const mark = shape(detail.status);
+    mark.setAttribute("data-status", detail.status);
+    this.status.replaceChildren(mark, element("strong", {}, detail.status), ` ${detail.message}`);
+    const lines = detail.details.filter((line) => line !== detail.message);
+    this.lines.replaceChildren(...lines.map((line) => element("li", {}, line)));
+    this.#showActions(subject.host, detail.click ?? { offers: [], stop: false, log: false });
+  }
+
+  /**
+   * The buttons, made again only if others are offered: the focus stays where it is.
+   * @param {string} host
+   * @param {Click} click
+   */
+  #showActions(host, click) {
+    const key = JSON.stringify(click);
+    if (this.actions.dataset["key"] === key) {
+      return;
+    }
+    this.actions.dataset["key"] = key;
+    const buttons = click.offers.map((op) => {
+      const button = element("button", { type: "button", class: "op", "data-op": op }, opName(op));
+      button.addEventListener("click", () => this.onOffer(op, host));
+      return button;
+    });
+    if (click.stop) {
+      const button = element("button", { type: "button", class: "op stop" }, "Stop");
+      button.addEventListener("click", () => {
+        const active = this.#open(host)[0];
+        if (active) this.onStop(active);
+      });
+      buttons.push(button);
+    }
+    const note = element("p", { class: "note" }, "Nothing to start here: information only.");
+    this.actions.replaceChildren(...(buttons.length > 0 ? buttons : [note]));
+  }
+
+  #showCommand() {
+    const host = this.#subject?.host;
+    if (!host) {
+      return;
+    }
+    const commands = this.state().commandsOf(host);
+    const texts = commands.map((one) => commandText(one, FINAL_PHASES.has(one.phase)));
+    setText(this.command, texts.join("; "));
+    setAttribute(this.command, "data-busy", this.#open(host).length > 0 ? "yes" : "no");
+  }
+
+  /** @param {string} host */
+  #open(host) {
+    return this.state()
+      .commandsOf(host)
+      .filter((command) => !FINAL_PHASES.has(command.phase));
+  }
+}

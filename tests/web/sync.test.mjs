@@ -1,0 +1,183 @@
+// Run with: node --test tests/web/ (Node 20.19 or newer). The test `browser` runs the same traces
+// in Chromium.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+
+import { FINAL_PHASES, KEPT_EVENTS, State } from "../../nixfleet-server/web/state.js";
+import { Replica } from "../../nixfleet-server/web/sync.js";
+import { fill } from "../../nixfleet-server/web/words.js";
+
+/** @import { Change, ServerMessage, StatePart } from "../../nixfleet-server/web/types.js" */
+
+const host = (/** @type {string} */ id, online = true) => ({ id, hostname: id, online });
+
+const delta = (/** @type {number} */ number, /** @type {Change[]} */ ...changes) => ({
+  type: "delta",
+  payload: { first: { epoch: 1, number }, changes },
+});
+
+const part = (
+  /** @type {number} */ number,
+  /** @type {number} */ index,
+  /** @type {number} */ parts,
+  /** @type {StatePart} */ state,
+  type = "init",
+) => ({ type, payload: { version: { epoch: 1, number }, part: index, parts, state } });
+
+const beacon = (/** @type {number} */ number, epoch = 1) => ({
+  type: "sync",
+  payload: { version: { epoch, number } },
+});
+
+const plain = (/** @type {unknown} */ value) => JSON.parse(JSON.stringify(value));
+
+function started() {
+  const replica = new Replica();
+  assert.equal(replica.apply(part(5, 0, 1, { hosts: { a: host("a") } })), "changed");
+  replica.takeTouched();
+  return replica;
+}
+
+test("a change is applied only if it is exactly the next one", () => {
+  const replica = started();
+  assert.equal(replica.apply(delta(6, { host_updated: host("a", false) })), "changed");
+  assert.equal(replica.state.hosts.get("a")?.online, false);
+  assert.deepEqual(replica.version, { epoch: 1, number: 6 });
+  assert.equal(replica.apply(delta(6, { host_removed: "a" })), "unchanged", "a duplicate");
+  assert.ok(replica.state.hosts.has("a"));
+});
+
+test("a frame that overlaps is applied from where it is new", () => {
+  const replica = started();
+  const frame = delta(5, { host_removed: "a" }, { host_added: host("b") });
+  assert.equal(replica.apply(frame), "changed");
+  assert.deepEqual([...replica.state.hosts.keys()], ["a", "b"]);
+});
+
+test("a gap is asked about once, and a beacon allows to ask again", () => {
+  const replica = started();
+  assert.equal(replica.apply(delta(7, { host_removed: "a" })), "ask");
+  assert.equal(replica.apply(delta(8, { host_removed: "a" })), "unchanged");
+  assert.ok(replica.state.hosts.has("a"), "nothing is applied behind a gap");
+  assert.equal(replica.apply(beacon(8)), "ask");
+  assert.equal(replica.apply(part(8, 0, 1, {}, "full_state")), "changed");
+  assert.equal(replica.state.hosts.size, 0);
+  assert.equal(replica.apply(beacon(8)), "unchanged");
+});
+
+test("another epoch is another history", () => {
+  const replica = started();
+  assert.equal(replica.apply(beacon(5, 2)), "ask");
+  const restored = part(1, 0, 1, { hosts: { z: host("z") } }, "full_state");
+  restored.payload.version.epoch = 2;
+  assert.equal(replica.apply(restored), "changed");
+  assert.deepEqual(replica.version, { epoch: 2, number: 1 });
+});
+
+test("a full state takes effect with its last part, and only if all parts came in order", () => {
+  const replica = started();
+  const parts = ["b", "c", "d"].map((id, index) =>
+    part(9, index, 3, { hosts: { [id]: host(id) } }, "full_state"),
+  );
+  const [first, second, third] = /** @type {[ServerMessage, ServerMessage, ServerMessage]} */ (
+    parts
+  );
+  assert.equal(replica.apply(first), "unchanged");
+  assert.equal(replica.apply(third), "ask", "a part is missing");
+  assert.ok(replica.state.hosts.has("a"));
+  assert.equal(replica.apply(first), "unchanged");
+  assert.equal(replica.apply(second), "unchanged");
+  assert.equal(replica.apply(third), "changed");
+  assert.deepEqual([...replica.state.hosts.keys()], ["b", "c", "d"]);
+  assert.equal(replica.takeTouched().all, true);
+});
+
+test("an older full state of the same history is not gone back to", () => {
+  const replica = started();
+  replica.apply(delta(6, { host_added: host("b") }));
+  assert.equal(replica.apply(part(5, 0, 1, {}, "full_state")), "unchanged");
+  assert.equal(replica.state.hosts.size, 2);
+});
+
+test("only the rows of the hosts concerned are drawn again", () => {
+  const replica = started();
+  const command = { id: "1", host: "a", op: "pull", phase: "EXECUTING", seq: 1, created: 0, since: 0 };
+  replica.apply(delta(6, { command_started: command }, { host_added: host("b") }));
+  assert.deepEqual(replica.takeTouched(), { all: false, hosts: new Set(["a", "b"]) });
+  assert.deepEqual(replica.takeTouched(), { all: false, hosts: new Set() });
+});
+
+test("messages and changes of a newer server are passed over", () => {
+  const replica = started();
+  assert.equal(replica.apply({ type: "weather", payload: 1 }), "unchanged");
+  assert.equal(replica.apply(delta(6, { moon_updated: 1 }, { host_added: host("b") })), "changed");
+  assert.deepEqual(replica.version, { epoch: 1, number: 7 });
+});
+
+test("of the ended commands of a host only the newest stays", () => {
+  const state = new State();
+  const command = (/** @type {string} */ id, /** @type {number} */ seq, phase = "SUCCESS") => ({
+    id,
+    host: "a",
+    op: "pull",
+    phase,
+    seq,
+    created: 0,
+    since: 0,
+  });
+  state.apply({ command_finished: command("1", 1) });
+  state.apply({ command_started: command("3", 3, "EXECUTING") });
+  state.apply({ command_finished: command("2", 2) });
+  assert.deepEqual(state.commandsOf("a").map((one) => one.id).sort(), ["2", "3"]);
+  state.apply({ command_finished: command("1", 1) });
+  assert.deepEqual(state.commandsOf("a").map((one) => one.id).sort(), ["2", "3"]);
+  state.apply({ command_finished: command("3", 3, "ERROR") });
+  assert.deepEqual(state.commandsOf("a").map((one) => one.id), ["3"]);
+  state.apply({ host_removed: "a" });
+  assert.deepEqual(state.commandsOf("a"), []);
+});
+
+test("events are bounded, and an old one does not come back", () => {
+  const state = new State();
+  for (let n = 1; n <= KEPT_EVENTS + 5; n += 1) {
+    state.apply({ event: { n, at: 0, code: "x", text: "" } });
+  }
+  state.apply({ event: { n: 1, at: 0, code: "x", text: "" } });
+  assert.equal(state.events.size, KEPT_EVENTS);
+  assert.equal(Math.min(...state.events.keys()), 6);
+});
+
+test("templates are filled in like in the core", () => {
+  const parameters = {
+    a: "0123456789",
+    n: 1,
+    m: 2,
+    c: "timed-out",
+    h: { "http-status": 503 },
+    none: null,
+  };
+  assert.equal(fill("{a|commit} {a|lock} {a}", parameters), "0123456 01234567 0123456789");
+  assert.equal(fill("{n|count:commit}, {m|count:commit}", parameters), "1 commit, 2 commits");
+  assert.equal(fill("{c|code}; {h|code}", parameters), "timed out; http status 503");
+  assert.equal(fill("{none|commit} {absent} {constructor}", parameters), "? ? ?");
+  assert.equal(fill("no placeholder", parameters), "no placeholder");
+});
+
+const traces = new URL("../golden/sync_traces.json", import.meta.url);
+
+test("every recorded trace of the core is followed step by step", () => {
+  const recorded = JSON.parse(readFileSync(traces, "utf8"));
+  assert.deepEqual([...FINAL_PHASES].sort(), recorded.final_phases.toSorted());
+  assert.ok(recorded.traces.length > 0);
+  for (const [index, trace] of recorded.traces.entries()) {
+    const replica = new Replica();
+    for (const [at, { message, step, version }] of trace.steps.entries()) {
+      const where = `trace ${index}, step ${at}`;
+      assert.equal(replica.apply(message), step, where);
+      assert.deepEqual(replica.version, version, where);
+    }
+    assert.deepEqual(plain(replica.state), trace.state, `state at the end of trace ${index}`);
+  }
+});
