@@ -165,6 +165,7 @@ CREATE TABLE events (
     text TEXT    NOT NULL
 ) STRICT;
 CREATE INDEX events_by_time ON events (at);
+CREATE INDEX events_of_host ON events (host, n);
 
 -- A chain: each row's digest covers the digest before it.
 CREATE TABLE audit (

@@ -357,7 +357,7 @@ pub(super) fn unusable(why: impl Display) -> StoreError {
     StoreError::Unusable(why.to_string())
 }
 
-fn from_word<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+pub(super) fn from_word<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
     serde_json::from_value(Value::String(text.to_owned())).map_err(unusable)
 }
 
@@ -365,11 +365,11 @@ fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, StoreError> {
     text.parse().map_err(unusable)
 }
 
-fn maybe<T: FromStr<Err: Display>>(text: Option<&str>) -> Result<Option<T>, StoreError> {
+pub(super) fn maybe<T: FromStr<Err: Display>>(text: Option<&str>) -> Result<Option<T>, StoreError> {
     text.map(parsed).transpose()
 }
 
-fn command(bytes: Option<&[u8]>) -> Result<Option<CommandId>, StoreError> {
+pub(super) fn command(bytes: Option<&[u8]>) -> Result<Option<CommandId>, StoreError> {
     let id = bytes.map(<[u8; 16]>::try_from).transpose();
     Ok(id.map_err(unusable)?.map(CommandId::from_bytes))
 }

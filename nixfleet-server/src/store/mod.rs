@@ -9,17 +9,21 @@ mod credentials;
 mod error;
 mod fleet;
 mod folder;
+mod history;
 mod host_row;
+mod housekeeping;
 mod migrations;
 mod sqlite;
+mod write;
 
 use std::path::Path;
 use std::sync::Arc;
 
 pub use audit::AuditVerdict;
 pub use error::StoreError;
-pub use fleet::Retention;
 pub use folder::DataFolder;
+pub use history::DeployEntry;
+pub use housekeeping::Retention;
 pub use sqlite::Condition;
 
 use sqlite::Database;

@@ -5,14 +5,14 @@ use std::time::Duration;
 use nixfleet_core::admission::Lane;
 use nixfleet_core::desired::Remote;
 use nixfleet_core::fleet::{HostRecord, Record, Snapshot};
-use nixfleet_core::host::Presence;
+use nixfleet_core::host::{DeployEvidence, DeployOutcome, Deployed, Presence};
 use nixfleet_core::lifecycle::{Command, Phase};
 use nixfleet_core::sync::EventView;
-use nixfleet_core::{Op, StateVersion, Timestamp, lock_hash};
+use nixfleet_core::{Op, Sequence, StateVersion, Timestamp, lock_hash};
 use nixfleet_server::store::{Condition, Retention, Store, StoreError};
 
 use super::Home;
-use super::day::{Day, command_id, host};
+use super::day::{Day, command_id, commit, host};
 
 /// A store with one host that runs a pull, and that command.
 async fn with_pull(home: &Home) -> (Store, Command) {
@@ -359,5 +359,99 @@ async fn an_empty_batch_and_an_empty_store_are_fine() {
             version,
             ..Snapshot::default()
         }
+    );
+}
+
+#[tokio::test]
+async fn the_past_is_read_in_pages() {
+    let home = Home::new();
+    let (store, command) = with_pull(&home).await;
+    let batch: Vec<Record> = (2..=9_u8)
+        .map(|number| {
+            Record::Command(Command {
+                id: command_id(number),
+                phase: Phase::Error,
+                host: host(if number % 2 == 0 { "web-1" } else { "web-2" }),
+                ..command.clone()
+            })
+        })
+        .chain((10_000..10_010).map(event))
+        .collect();
+    store.commit(&batch).await.unwrap();
+    let page = |before| {
+        let store = store.clone();
+        async move {
+            let web = host("web-1");
+            let found = store.commands_before(Some(&web), before, 2).await.unwrap();
+            found.iter().map(|command| command.id).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(page(None).await, [command_id(8), command_id(6)]);
+    assert_eq!(
+        page(Some(command_id(6))).await,
+        [command_id(4), command_id(2)]
+    );
+    assert_eq!(page(Some(command_id(2))).await, [command.id]);
+    assert_eq!(
+        store.commands_before(None, None, 100).await.unwrap().len(),
+        9
+    );
+    assert_eq!(store.find_command(command.id).await.unwrap(), Some(command));
+    assert_eq!(store.find_command(command_id(99)).await.unwrap(), None);
+
+    let all = store.events_before(None, None, 3).await.unwrap();
+    assert_eq!(
+        all.iter().map(|event| event.n).collect::<Vec<_>>(),
+        [10_009, 10_008, 10_007]
+    );
+    let web = host("web-1");
+    let some = store
+        .events_before(Some(&web), Some(10_006), 2)
+        .await
+        .unwrap();
+    assert_eq!(
+        some.iter().map(|event| event.n).collect::<Vec<_>>(),
+        [10_004, 10_002]
+    );
+}
+
+#[tokio::test]
+async fn deploys_are_kept_one_row_each() {
+    let home = Home::new();
+    let store = home.open().await;
+    let mut web = HostRecord::new(host("web-1"), Timestamp::from_seconds(1));
+    for (number, outcome) in [
+        (1, DeployOutcome::Unknown),
+        (1, DeployOutcome::Ok),
+        (2, DeployOutcome::Failed),
+    ] {
+        web.deploy = DeployEvidence {
+            outcome,
+            command: Some(command_id(number)),
+            seq: Sequence(u64::from(number)),
+            at: Some(Timestamp::from_seconds(i64::from(number))),
+            ..DeployEvidence::default()
+        };
+        web.observation.deployed = (outcome == DeployOutcome::Ok).then(|| Deployed {
+            commit: Some(commit('a').into()),
+            lock: None,
+            store_path: None,
+            clean: true,
+            command: Some(command_id(number)),
+            inferred: false,
+        });
+        store.commit(&[Record::Host(web.clone())]).await.unwrap();
+    }
+    let kept = store.deploys(&web.id, 10).await.unwrap();
+    let kept: Vec<_> = kept
+        .iter()
+        .map(|entry| (entry.command, entry.outcome, entry.commit))
+        .collect();
+    assert_eq!(
+        kept,
+        [
+            (command_id(2), DeployOutcome::Failed, None),
+            (command_id(1), DeployOutcome::Ok, Some(commit('a').into())),
+        ]
     );
 }
