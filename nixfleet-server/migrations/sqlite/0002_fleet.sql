@@ -1,6 +1,7 @@
 -- What the server knows of its hosts. Statuses are not here: they are computed.
 -- Commits, hashes and paths are text as people read them; moments are milliseconds since 1970;
--- only lists are JSON.
+-- only lists are JSON. What is believed after a restart carries a sum, because SQLite itself does
+-- not notice a flipped bit inside a value.
 
 CREATE TABLE hosts (
     id                 TEXT    NOT NULL PRIMARY KEY,
@@ -18,7 +19,7 @@ CREATE TABLE hosts (
     repo_dir           TEXT,
     heartbeat_interval INTEGER,
     protocol           TEXT    NOT NULL CHECK (protocol IN ('existing', 'commands')),
-    capabilities       TEXT    NOT NULL CHECK (json_type(capabilities) = 'array'),
+    capabilities       TEXT    NOT NULL,
     instance_id        TEXT,
     boot_id            TEXT,
     machine_id_hash    TEXT,
@@ -47,8 +48,8 @@ CREATE TABLE hosts (
     profile_number     INTEGER,
     booted_path        TEXT,
     reboot_required    INTEGER CHECK (reboot_required IN (0, 1)),
-    failed_units       TEXT    CHECK (json_type(failed_units) = 'array'),
-    generations        TEXT    NOT NULL CHECK (json_type(generations) = 'array'),
+    failed_units       TEXT,
+    generations        TEXT    NOT NULL,
     -- The last deploy-class command.
     deploy_outcome     TEXT    NOT NULL CHECK (deploy_outcome IN ('never', 'ok', 'failed', 'unknown')),
     deploy_command     BLOB    CHECK (length(deploy_command) = 16),
@@ -63,13 +64,14 @@ CREATE TABLE hosts (
     test_verdict       TEXT    CHECK (test_verdict IN ('pass', 'fail', 'stopped', 'empty', 'void')),
     test_per_script    INTEGER CHECK (test_per_script IN (0, 1)),
     test_ran           INTEGER,
-    test_failed        TEXT    CHECK (json_type(test_failed) = 'array'),
+    test_failed        TEXT,
     test_skipped       INTEGER,
     test_at            INTEGER,
     -- The hold: there is one if held_by is set.
     held_by            TEXT,
     held_why           TEXT,
     held_until         INTEGER,
+    sum                BLOB    NOT NULL CHECK (length(sum) = 16),
     CHECK ((repo_commit IS NULL) = (repo_dirty IS NULL)),
     CHECK ((deployed_clean IS NULL) = (deployed_inferred IS NULL)),
     CHECK ((test_verdict IS NULL) = (test_at IS NULL)),
@@ -96,7 +98,8 @@ CREATE TABLE commands (
     -- Not ended and not waiting: it occupies its lane.
     active  INTEGER NOT NULL CHECK (active IN (0, 1) AND active <= open),
     created INTEGER NOT NULL,
-    body    TEXT    NOT NULL CHECK (json_type(body) = 'object')
+    body    TEXT    NOT NULL,
+    sum     BLOB    NOT NULL CHECK (length(sum) = 16)
 ) STRICT, WITHOUT ROWID;
 
 CREATE UNIQUE INDEX one_active_command ON commands (host, lane) WHERE active = 1 AND lane <> 'server';
@@ -131,7 +134,7 @@ CREATE TABLE test_results (
     lock       TEXT    CHECK (length(lock) = 64),
     store_path TEXT,
     ran        INTEGER NOT NULL,
-    failed     TEXT    NOT NULL CHECK (json_type(failed) = 'array'),
+    failed     TEXT    NOT NULL CHECK (json_valid(failed)),
     skipped    INTEGER NOT NULL,
     PRIMARY KEY (host, at)
 ) STRICT, WITHOUT ROWID;
@@ -139,7 +142,8 @@ CREATE TABLE test_results (
 -- The remote as it was last believed, and every revision that was ever desired.
 CREATE TABLE remote (
     one  INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
-    body TEXT    NOT NULL CHECK (json_type(body) = 'object')
+    body TEXT    NOT NULL,
+    sum  BLOB    NOT NULL CHECK (length(sum) = 16)
 ) STRICT;
 
 CREATE TABLE desired_history (

@@ -54,6 +54,12 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
+        if let sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::Decode(_)
+        | sqlx::Error::ColumnNotFound(_) = error
+        {
+            return StoreError::Damaged(error.to_string());
+        }
         let Some(database) = error.as_database_error() else {
             return StoreError::Database(error);
         };
@@ -70,6 +76,19 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+/// Why a check could not even be carried out. Its statements are right, so an objection to them is
+/// one to a schema that is no longer ours.
+pub(super) fn failed_check(error: sqlx::Error) -> StoreError {
+    let objection = error
+        .as_database_error()
+        .filter(|database| database.code().is_some_and(|code| code == SQLITE_ERROR));
+    match objection {
+        Some(database) => StoreError::Damaged(database.message().to_owned()),
+        None => StoreError::from(error),
+    }
+}
+
+const SQLITE_ERROR: &str = "1";
 const SQLITE_CORRUPT: i32 = 11;
 const SQLITE_CONSTRAINT: i32 = 19;
 const SQLITE_NOTADB: i32 = 26;

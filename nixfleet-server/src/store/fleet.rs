@@ -5,10 +5,12 @@ use nixfleet_core::fleet::{HostRecord, Record, Snapshot};
 use nixfleet_core::lifecycle::Command;
 use nixfleet_core::sync::EventView;
 use nixfleet_core::{HostId, StateVersion, Timestamp};
+use serde::de::DeserializeOwned;
 use sqlx::FromRow;
 
 use super::error::StoreError;
-use super::host_row::{HostRow, count, from_json, unusable};
+use super::host_row::HostRow;
+use super::value::{count, from_json, sum, unusable};
 use super::write::write_record;
 use super::{Condition, Store};
 
@@ -81,16 +83,16 @@ impl Store {
         )
         .fetch_all(&mut *reading)
         .await?;
-        let commands: Vec<String> = sqlx::query_scalar(
-            "SELECT body FROM (
-                SELECT id, body FROM commands WHERE open = 1
+        let commands: Vec<Body> = sqlx::query_as(
+            "SELECT body, sum FROM (
+                SELECT id, body, sum FROM commands WHERE open = 1
                 UNION ALL
-                SELECT id, body FROM last_ended JOIN commands ON id = command
+                SELECT id, body, sum FROM last_ended JOIN commands ON id = command
              ) ORDER BY id",
         )
         .fetch_all(&mut *reading)
         .await?;
-        let remote: Option<String> = sqlx::query_scalar("SELECT body FROM remote")
+        let remote: Option<Body> = sqlx::query_as("SELECT body, sum FROM remote")
             .fetch_optional(&mut *reading)
             .await?;
         let mut events: Vec<EventRow> =
@@ -105,9 +107,9 @@ impl Store {
                 number: count(version.1)?,
             },
             hosts: self.understood(hosts.into_iter().map(HostRecord::try_from)),
-            commands: self.understood(commands.iter().map(|body| from_json::<Command>(body))),
+            commands: self.understood(commands.iter().map(Body::read::<Command>)),
             remote: self
-                .understood(remote.iter().map(|body| from_json::<RemoteWatch>(body)))
+                .understood(remote.iter().map(Body::read::<RemoteWatch>))
                 .pop(),
             events: self.understood(events.into_iter().map(EventView::try_from)),
         })
@@ -146,6 +148,22 @@ impl Store {
             .await?;
         }
         Ok(writing.commit().await?)
+    }
+}
+
+/// A record that is kept whole, as JSON.
+#[derive(FromRow)]
+struct Body {
+    body: String,
+    sum: Vec<u8>,
+}
+
+impl Body {
+    fn read<T: DeserializeOwned>(&self) -> Result<T, StoreError> {
+        if self.sum != sum(self.body.as_bytes()) {
+            return Err(unusable("the sum of a record is wrong"));
+        }
+        from_json(&self.body)
     }
 }
 

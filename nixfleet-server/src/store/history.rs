@@ -9,7 +9,7 @@ use sqlx::FromRow;
 use super::Store;
 use super::error::StoreError;
 use super::fleet::EventRow;
-use super::host_row::{command, count, from_json, from_word, maybe, number, unusable};
+use super::value::{command, count, from_json, from_word, maybe, number, unusable};
 
 /// What became of one deploy.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ mod host_row;
 mod housekeeping;
 mod migrations;
 mod sqlite;
+mod value;
 mod write;
 
 use std::path::Path;

@@ -11,7 +11,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
 
-use super::error::StoreError;
+use super::error::{StoreError, failed_check};
 use super::folder::DataFolder;
 use super::{DATABASE, continuity, migrations};
 
@@ -238,11 +238,13 @@ async fn recognise(pool: &SqlitePool, path: &Path) -> Result<(), StoreError> {
 async fn integrity(pool: &SqlitePool) -> Result<(), StoreError> {
     let found: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check(3)")
         .fetch_all(pool)
-        .await?;
+        .await
+        .map_err(failed_check)?;
     let orphans: Vec<(String,)> =
         sqlx::query_as("SELECT \"table\" FROM pragma_foreign_key_check LIMIT 1")
             .fetch_all(pool)
-            .await?;
+            .await
+            .map_err(failed_check)?;
     if found != ["ok"] {
         return Err(StoreError::Damaged(found.join("; ")));
     }

@@ -10,7 +10,8 @@ use sqlx::{Sqlite, Transaction};
 
 use super::audit;
 use super::error::StoreError;
-use super::host_row::{self, bytes, json, number, text, word};
+use super::host_row;
+use super::value::{bytes, json, number, sum, text, word};
 
 type Writing = Transaction<'static, Sqlite>;
 
@@ -125,10 +126,11 @@ async fn remove_host(writing: &mut Writing, host: &HostId) -> Result<(), StoreEr
 
 async fn write_command(writing: &mut Writing, command: &Command) -> Result<(), StoreError> {
     let open = !command.phase.is_terminal();
+    let body = json(command)?;
     sqlx::query(
-        "INSERT INTO commands VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+        "INSERT INTO commands VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
          ON CONFLICT (id) DO UPDATE SET
-            lane = ?3, seq = ?4, phase = ?6, open = ?7, active = ?8, body = ?10",
+            lane = ?3, seq = ?4, phase = ?6, open = ?7, active = ?8, body = ?10, sum = ?11",
     )
     .bind(command.id.as_bytes().as_slice())
     .bind(command.host.as_str())
@@ -139,7 +141,8 @@ async fn write_command(writing: &mut Writing, command: &Command) -> Result<(), S
     .bind(open)
     .bind(command.phase.is_active())
     .bind(command.created.as_millis())
-    .bind(json(command)?)
+    .bind(&body)
+    .bind(sum(body.as_bytes()))
     .execute(&mut **writing)
     .await?;
     if open {
@@ -158,8 +161,10 @@ async fn write_command(writing: &mut Writing, command: &Command) -> Result<(), S
 }
 
 async fn write_remote(writing: &mut Writing, watch: &RemoteWatch) -> Result<(), StoreError> {
-    sqlx::query("REPLACE INTO remote VALUES (1, ?)")
-        .bind(json(watch)?)
+    let body = json(watch)?;
+    sqlx::query("REPLACE INTO remote VALUES (1, ?, ?)")
+        .bind(&body)
+        .bind(sum(body.as_bytes()))
         .execute(&mut **writing)
         .await?;
     let Remote::Verified(snapshot) = watch.remote() else {

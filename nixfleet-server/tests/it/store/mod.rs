@@ -3,6 +3,7 @@
 mod audit;
 mod continuity;
 mod credentials;
+mod damage;
 mod day;
 mod fleet;
 mod hosts;
