@@ -1,4 +1,5 @@
 //! End-to-end tests: the real binaries, real git, real SQLite, real Chromium.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod page_scripts;
 mod sync_traces;
