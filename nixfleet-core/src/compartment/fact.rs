@@ -10,33 +10,33 @@ use crate::compartment::facts::{
 /// other compartments, before any overlay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fact {
-    /// See [`Facts::agent`].
+    /// See [`Facts::agent`](crate::compartment::Facts::agent).
     Agent(AgentFact),
-    /// See [`Facts::desired_commit`].
+    /// See [`Facts::desired_commit`](crate::compartment::Facts::desired_commit).
     DesiredCommit(DesiredFact),
-    /// See [`Facts::desired_lock`].
+    /// See [`Facts::desired_lock`](crate::compartment::Facts::desired_lock).
     DesiredLock(DesiredFact),
-    /// See [`Facts::commit`].
+    /// See [`Facts::commit`](crate::compartment::Facts::commit).
     Commit(CommitFact),
-    /// See [`Facts::tree`].
+    /// See [`Facts::tree`](crate::compartment::Facts::tree).
     Tree(TreeFact),
-    /// See [`Facts::lock`].
+    /// See [`Facts::lock`](crate::compartment::Facts::lock).
     Lock(LockFact),
-    /// See [`Facts::outcome`].
+    /// See [`Facts::outcome`](crate::compartment::Facts::outcome).
     Outcome(OutcomeFact),
-    /// See [`Facts::reconcile`].
+    /// See [`Facts::reconcile`](crate::compartment::Facts::reconcile).
     Reconcile(ReconcileFact),
-    /// See [`Facts::record`].
+    /// See [`Facts::record`](crate::compartment::Facts::record).
     Record(RecordFact),
-    /// See [`Facts::claim`].
+    /// See [`Facts::claim`](crate::compartment::Facts::claim).
     Claim(ClaimFact),
-    /// See [`Facts::path`].
+    /// See [`Facts::path`](crate::compartment::Facts::path).
     Path(PathFact),
-    /// See [`Facts::tests_switch`].
+    /// See [`Facts::tests_switch`](crate::compartment::Facts::tests_switch).
     TestsSwitch(TestsSwitchFact),
-    /// See [`Facts::result`].
+    /// See [`Facts::result`](crate::compartment::Facts::result).
     Result(ResultFact),
-    /// See [`Facts::key`].
+    /// See [`Facts::key`](crate::compartment::Facts::key).
     Key(KeyFact),
     /// The status of the compartment `git`.
     GitStatus(Status),
@@ -49,33 +49,33 @@ pub enum Fact {
 /// The name of a fact: a column of a decision table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FactName {
-    /// See [`Facts::agent`].
+    /// See [`Facts::agent`](crate::compartment::Facts::agent).
     Agent,
-    /// See [`Facts::desired_commit`].
+    /// See [`Facts::desired_commit`](crate::compartment::Facts::desired_commit).
     DesiredCommit,
-    /// See [`Facts::desired_lock`].
+    /// See [`Facts::desired_lock`](crate::compartment::Facts::desired_lock).
     DesiredLock,
-    /// See [`Facts::commit`].
+    /// See [`Facts::commit`](crate::compartment::Facts::commit).
     Commit,
-    /// See [`Facts::tree`].
+    /// See [`Facts::tree`](crate::compartment::Facts::tree).
     Tree,
-    /// See [`Facts::lock`].
+    /// See [`Facts::lock`](crate::compartment::Facts::lock).
     Lock,
-    /// See [`Facts::outcome`].
+    /// See [`Facts::outcome`](crate::compartment::Facts::outcome).
     Outcome,
-    /// See [`Facts::reconcile`].
+    /// See [`Facts::reconcile`](crate::compartment::Facts::reconcile).
     Reconcile,
-    /// See [`Facts::record`].
+    /// See [`Facts::record`](crate::compartment::Facts::record).
     Record,
-    /// See [`Facts::claim`].
+    /// See [`Facts::claim`](crate::compartment::Facts::claim).
     Claim,
-    /// See [`Facts::path`].
+    /// See [`Facts::path`](crate::compartment::Facts::path).
     Path,
-    /// See [`Facts::tests_switch`].
+    /// See [`Facts::tests_switch`](crate::compartment::Facts::tests_switch).
     TestsSwitch,
-    /// See [`Facts::result`].
+    /// See [`Facts::result`](crate::compartment::Facts::result).
     Result,
-    /// See [`Facts::key`].
+    /// See [`Facts::key`](crate::compartment::Facts::key).
     Key,
     /// The status of the compartment `git`.
     GitStatus,

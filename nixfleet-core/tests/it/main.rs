@@ -4,8 +4,11 @@
 
 mod admission;
 mod compartments;
+mod compartments_events;
+mod compartments_offers;
 mod compartments_rows;
 mod compartments_space;
+mod compartments_tables;
 mod compartments_texts;
 mod compartments_values;
 mod compartments_world;
