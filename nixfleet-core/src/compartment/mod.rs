@@ -1,8 +1,8 @@
 //! The five compartments: facts → decision table → assessment (spec 01).
 //!
-//! Reading order: [`facts`] (the only place where text and hashes are compared), [`rules`] (the
+//! Reading order: [`facts`] (the only place where text and hashes are compared), [`mod@rules`] (the
 //! tables, nothing else), [`table`] and [`ruleset`] (how a table is read), [`reason`], [`remedy`],
-//! [`render`] (texts, made from reasons), [`explain`] (why a colour is what it is).
+//! [`render`] (texts, made from reasons), [`mod@explain`] (why a colour is what it is).
 
 pub mod attention;
 mod compare;
