@@ -71,8 +71,8 @@ pub fn require_agent(auth: &Arc<Auth>) -> BoxedFilter<(AgentIdentity,)> {
         .boxed()
 }
 
-/// Lets pages of ours through to the live feed, before the upgrade: session cookie, exact origin
-/// and `?ticket=`; a bearer token is refused.
+/// Lets through to the live feed, before the upgrade: pages of ours with session cookie, exact
+/// origin and `?ticket=`, programs with a ticket alone; a bearer token is refused.
 #[must_use]
 pub fn require_live(auth: &Arc<Auth>) -> BoxedFilter<(Principal,)> {
     let auth = auth.clone();

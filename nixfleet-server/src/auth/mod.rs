@@ -1,7 +1,8 @@
 //! Who is asking, and may they: passwords, sessions, tokens, roles and login limits.
 //!
 //! Three doors, and a credential opens only its own: the API takes a session cookie or an API
-//! token, the agent channel only an agent token, the live feed only a session with a ticket.
+//! token, the agent channel only an agent token, the live feed only a ticket, which a browser
+//! uses together with its session and its origin, and a program with neither.
 
 mod credentials;
 pub mod filters;
@@ -186,19 +187,10 @@ impl Auth {
         if principal.may(permission) {
             return Ok(principal);
         }
-        Err(forbidden(match permission {
-            Permission::Live => "this takes a browser session, not a token".to_owned(),
-            Permission::Read
-            | Permission::Operate
-            | Permission::Deploy
-            | Permission::Administer
-            | Permission::AgentChannel => {
-                format!(
-                    "{} may not do this; use a credential with a higher role",
-                    principal.label()
-                )
-            }
-        }))
+        Err(forbidden(format!(
+            "{} may not do this; use a credential with a higher role",
+            principal.label()
+        )))
     }
 
     /// Which agent wants to connect. Only a bearer token counts; a request with the marks of a
@@ -237,7 +229,9 @@ impl Auth {
         }
     }
 
-    /// Who opens the live feed: a session, from a page of this very origin, with a fresh ticket.
+    /// Who opens the live feed. A browser, recognised by its origin or our cookie: a session, from
+    /// a page of this very origin, with a fresh ticket of its own. A program has neither of the
+    /// two, which no browser can leave out, and a fresh ticket that its API token was given.
     ///
     /// # Errors
     /// 401 without session or ticket, 403 for a bearer token or another origin.
@@ -248,10 +242,13 @@ impl Auth {
     ) -> Result<Principal, Problem> {
         if headers.contains_key(http::header::AUTHORIZATION) {
             return Err(forbidden(
-                "the live feed takes a browser session, not a token",
+                "the live feed takes no bearer token; with an API token, fetch a ticket from \
+                 /api/v1/live/ticket and connect with that alone",
             ));
         }
-        if !credentials::is_same_origin(headers, &self.site) {
+        let is_browser =
+            headers.contains_key(http::header::ORIGIN) || credentials::has_session_cookie(headers);
+        if is_browser && !credentials::is_same_origin(headers, &self.site) {
             return Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "foreign_origin",
@@ -259,31 +256,34 @@ impl Auth {
             )
             .detail("set NIXFLEET_PUBLIC_URL to exactly the address that the browser shows"));
         }
-        let principal = self.authorize(headers, Permission::Live).await?;
-        let Principal::Session { hash, .. } = &principal else {
-            return Err(forbidden("the live feed takes a browser session"));
+        let session = if is_browser {
+            Some(self.authorize(headers, Permission::Live).await?)
+        } else {
+            None
         };
-        if !self.tickets.redeem(ticket, *hash, self.clock.now()) {
-            return Err(unauthenticated(
-                "the ticket was used already or is too old; fetch another",
-            ));
+        let holder = self.tickets.redeem(ticket, self.clock.now());
+        let stale = || unauthenticated("the ticket was used already or is too old; fetch another");
+        match (session, holder.ok_or_else(stale)?) {
+            (Some(session), holder) if session == holder => Ok(session),
+            (None, holder @ Principal::ApiToken { hash, .. }) => {
+                let valid = self.valid_token(hash).await?.is_some();
+                valid.then_some(holder).ok_or_else(stale)
+            }
+            (Some(_) | None, _) => Err(unauthenticated("the ticket is not for this credential")),
         }
-        Ok(principal)
     }
 
     /// A ticket for the live feed.
     ///
     /// # Errors
-    /// 403 for anything but a session.
+    /// 403 for agents.
     pub fn issue_ticket(&self, principal: &Principal) -> Result<SecretString, Problem> {
         match principal {
-            Principal::Session { hash, .. } => self
+            Principal::Session { .. } | Principal::ApiToken { .. } => self
                 .tickets
-                .issue(*hash, self.clock.now())
+                .issue(principal.clone(), self.clock.now())
                 .map_err(|error| no_randomness(&error)),
-            Principal::ApiToken { .. } | Principal::Agent(_) => {
-                Err(forbidden("tickets are for browser sessions"))
-            }
+            Principal::Agent(_) => Err(forbidden("agents have no live feed")),
         }
     }
 

@@ -27,7 +27,7 @@ pub enum Permission {
     Deploy,
     /// Remove hosts, approve them, handle tokens and settings.
     Administer,
-    /// Open the live feed of the browser, and fetch the ticket for it.
+    /// Follow the live feed, and fetch the ticket for it.
     Live,
     /// Speak as an agent.
     AgentChannel,
@@ -58,7 +58,7 @@ pub const GRANTS: &[Grant] = &[
     Grant { permission: Permission::Operate,      session: WORKERS, api_token: WORKERS, agent: false },
     Grant { permission: Permission::Deploy,       session: WORKERS, api_token: WORKERS, agent: false },
     Grant { permission: Permission::Administer,   session: ADMINS,  api_token: ADMINS,  agent: false },
-    Grant { permission: Permission::Live,         session: ALL,     api_token: NOBODY,  agent: false },
+    Grant { permission: Permission::Live,         session: ALL,     api_token: ALL,     agent: false },
     Grant { permission: Permission::AgentChannel, session: NOBODY,  api_token: NOBODY,  agent: true  },
 ];
 
@@ -138,9 +138,12 @@ mod tests {
                 session(Role::Admin),
                 &[Read, Operate, Deploy, Administer, Live],
             ),
-            (token(Role::Viewer), &[Read]),
-            (token(Role::Operator), &[Read, Operate, Deploy]),
-            (token(Role::Admin), &[Read, Operate, Deploy, Administer]),
+            (token(Role::Viewer), &[Read, Live]),
+            (token(Role::Operator), &[Read, Operate, Deploy, Live]),
+            (
+                token(Role::Admin),
+                &[Read, Operate, Deploy, Administer, Live],
+            ),
             (Principal::Agent(AgentIdentity::Shared), &[AgentChannel]),
         ];
         for (principal, granted) in rows {

@@ -1,5 +1,5 @@
 //! Single-use tickets for the live feed: proof that a page of ours, not merely a browser that holds
-//! our cookie, opens the socket.
+//! our cookie, opens the socket. A program gets one for its API token.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,6 +8,7 @@ use std::time::Duration;
 use nixfleet_core::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::Principal;
 use super::secret::{NoRandomness, SecretKind, fresh};
 use super::store::SecretHash;
 
@@ -21,19 +22,19 @@ const KEPT: usize = 4096;
 pub struct Tickets(Mutex<HashMap<SecretHash, Ticket>>);
 
 struct Ticket {
-    session: SecretHash,
+    holder: Principal,
     expires_at: Timestamp,
 }
 
 impl Tickets {
-    /// Hands out a ticket for a session.
+    /// Hands out a ticket.
     ///
     /// # Errors
     /// [`NoRandomness`].
-    pub fn issue(&self, session: SecretHash, now: Timestamp) -> Result<SecretString, NoRandomness> {
+    pub fn issue(&self, holder: Principal, now: Timestamp) -> Result<SecretString, NoRandomness> {
         let secret = fresh(SecretKind::Internal)?;
         let ticket = Ticket {
-            session,
+            holder,
             expires_at: now + TICKET_LIFETIME,
         };
         let mut tickets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -50,49 +51,51 @@ impl Tickets {
         Ok(secret)
     }
 
-    /// Uses up a ticket; true if it was valid for this session.
-    pub fn redeem(&self, secret: &str, session: SecretHash, now: Timestamp) -> bool {
+    /// Uses up a ticket; answers whose it was, if it was still good.
+    pub fn redeem(&self, secret: &str, now: Timestamp) -> Option<Principal> {
         let mut tickets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tickets
-            .remove(&SecretHash::of(secret))
-            .is_some_and(|ticket| ticket.session == session && now < ticket.expires_at)
+        let ticket = tickets.remove(&SecretHash::of(secret))?;
+        (now < ticket.expires_at).then_some(ticket.holder)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Role;
+
+    fn holder() -> Principal {
+        Principal::Session {
+            account: "admin".to_owned(),
+            role: Role::Admin,
+            hash: SecretHash::of("mine"),
+        }
+    }
 
     #[test]
-    fn a_ticket_works_once_for_its_session_and_not_for_long() {
+    fn a_ticket_works_once_for_its_holder_and_not_for_long() {
         let tickets = Tickets::default();
-        let (mine, other) = (SecretHash::of("mine"), SecretHash::of("other"));
         let now = Timestamp::from_seconds(1000);
-        let redeem = |ticket: &SecretString, session, at| {
-            tickets.redeem(ticket.expose_secret(), session, at)
-        };
-        let ticket = tickets.issue(mine, now).unwrap();
-        assert!(redeem(&ticket, mine, now));
-        assert!(!redeem(&ticket, mine, now), "used up");
-        let ticket = tickets.issue(mine, now).unwrap();
-        assert!(!redeem(&ticket, other, now), "of another session");
-        assert!(!redeem(&ticket, mine, now), "and a failed try uses it up");
-        let ticket = tickets.issue(mine, now).unwrap();
-        assert!(!redeem(&ticket, mine, now + TICKET_LIFETIME), "too late");
-        assert!(!redeem(&SecretString::from(""), mine, now));
+        let redeem = |ticket: &SecretString, at| tickets.redeem(ticket.expose_secret(), at);
+        let ticket = tickets.issue(holder(), now).unwrap();
+        assert_eq!(redeem(&ticket, now), Some(holder()));
+        assert_eq!(redeem(&ticket, now), None, "used up");
+        let ticket = tickets.issue(holder(), now).unwrap();
+        assert_eq!(redeem(&ticket, now + TICKET_LIFETIME), None, "too late");
+        assert_eq!(redeem(&ticket, now), None, "and a failed try uses it up");
+        assert_eq!(redeem(&SecretString::from(""), now), None);
     }
 
     #[test]
     fn tickets_that_nobody_uses_do_not_pile_up() {
         let tickets = Tickets::default();
         let now = Timestamp::from_seconds(1000);
-        let session = SecretHash::of("mine");
         let mut last = None;
         for i in 0..KEPT + 10 {
             let at = now + Duration::from_millis(u64::try_from(i).unwrap());
-            last = Some(tickets.issue(session, at).unwrap());
+            last = Some(tickets.issue(holder(), at).unwrap());
         }
         assert_eq!(tickets.0.lock().unwrap().len(), KEPT);
-        assert!(tickets.redeem(last.unwrap().expose_secret(), session, now));
+        assert!(tickets.redeem(last.unwrap().expose_secret(), now).is_some());
     }
 }

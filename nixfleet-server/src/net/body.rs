@@ -25,7 +25,21 @@ pub fn json<T: DeserializeOwned + Send + 'static>() -> BoxedFilter<(T,)> {
     warp::header::headers_cloned()
         .and(bytes())
         .and_then(|headers: HeaderMap, body: Bytes| async move {
-            parse_json(&headers, &body).map_err(warp::reject::custom)
+            from_json(&headers, &body).map_err(warp::reject::custom)
+        })
+        .boxed()
+}
+
+/// A JSON body where an empty one is as good as the default.
+#[must_use]
+pub fn json_or_nothing<T: DeserializeOwned + Default + Send + 'static>() -> BoxedFilter<(T,)> {
+    warp::header::headers_cloned()
+        .and(bytes())
+        .and_then(|headers: HeaderMap, body: Bytes| async move {
+            if body.is_empty() {
+                return Ok(T::default());
+            }
+            from_json(&headers, &body).map_err(warp::reject::custom)
         })
         .boxed()
 }
@@ -44,7 +58,11 @@ pub fn media_type(headers: &HeaderMap) -> Option<String> {
     )
 }
 
-fn parse_json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Problem> {
+/// Reads a body that is already here as JSON.
+///
+/// # Errors
+/// 415 if it is not declared as JSON, 400 if it is not what is expected.
+pub fn from_json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Problem> {
     if media_type(headers).as_deref() != Some("application/json") {
         return Err(standard(StatusCode::UNSUPPORTED_MEDIA_TYPE)
             .detail("send the body with Content-Type: application/json"));

@@ -2,15 +2,24 @@
 //!
 //! Every route is a boxed filter of its own: an unboxed chain of them overflows the stack.
 
+pub mod agent_ws;
+pub mod api;
 pub mod assets;
 pub mod auth;
+pub mod browser_ws;
+pub mod commands;
+pub mod compat;
 pub mod health;
+pub mod hosts;
+mod idempotency;
 pub mod tables;
+mod tolerance;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, StatusCode};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reject::Rejection;
@@ -59,6 +68,37 @@ pub fn content(status: StatusCode, media: &'static str, body: impl Into<Bytes>) 
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    response
+}
+
+/// A JSON body under a tag of its content; 304 for who has it already.
+pub fn tagged(headers: &HeaderMap, body: impl Into<Bytes>) -> Response {
+    let body = body.into();
+    let digest = Sha256::digest(&body);
+    tagged_as(headers, &hex::encode(&digest[..16]), body)
+}
+
+/// The same under a tag that the caller knows to change with the content.
+pub fn tagged_as(headers: &HeaderMap, tag: &str, body: Bytes) -> Response {
+    let etag = format!("W/\"{tag}\"");
+    let known = headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .any(|other| other.trim().trim_start_matches("W/") == etag.trim_start_matches("W/"));
+    let mut response = if known {
+        let mut unchanged = Response::default();
+        *unchanged.status_mut() = StatusCode::NOT_MODIFIED;
+        unchanged
+    } else {
+        content(StatusCode::OK, "application/json", body)
+    };
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if let Ok(etag) = HeaderValue::from_str(&etag) {
+        headers.insert(ETAG, etag);
+    }
     response
 }
 

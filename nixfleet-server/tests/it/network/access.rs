@@ -184,19 +184,50 @@ async fn sec09_the_live_feed_needs_session_exact_origin_and_a_fresh_ticket() {
 }
 
 #[tokio::test]
-async fn tickets_are_for_sessions() {
+async fn a_program_follows_the_live_feed_with_a_ticket_and_nothing_else() {
     let server = Server::start().await;
-    let admin = format!(
-        "Authorization: Bearer {}",
-        server.role_token(Role::Admin).await
-    );
+    let token = server.role_token(Role::Viewer).await;
+    let bearer = format!("Authorization: Bearer {token}");
+    let path = |ticket: &str| format!("/api/v1/live?ticket={ticket}");
+    let ticket = server.ticket(&bearer).await;
+    assert!(server.open(&path(&ticket), &[]).await.is_ok());
+    let again = server.open(&path(&ticket), &[]).await;
+    assert_eq!(again.err(), Some(401), "a ticket works once");
+
+    let cookie = server.log_in().await;
+    let origin = format!("Origin: {}", server.origin());
+    for (headers, status) in [
+        (vec![bearer.as_str()], 403),
+        (vec!["Origin: http://evil.example"], 403),
+        (vec![origin.as_str()], 401),
+        (vec![cookie.as_str()], 403),
+        (vec![cookie.as_str(), origin.as_str()], 401),
+    ] {
+        let ticket = server.ticket(&bearer).await;
+        assert_eq!(
+            server.open(&path(&ticket), &headers).await.err(),
+            Some(status),
+            "a browser cannot use the ticket of a program: {headers:?}"
+        );
+    }
+    let of_session = server.ticket(&cookie).await;
     assert_eq!(
-        server
-            .ask("POST /api/v1/live/ticket", &[&admin])
-            .await
-            .status,
-        403
+        server.open(&path(&of_session), &[]).await.err(),
+        Some(401),
+        "nor a program that of a browser"
     );
+    let late = server.ticket(&bearer).await;
+    server.store.delete_token("viewer").await.unwrap();
+    assert_eq!(
+        server.open(&path(&late), &[]).await.err(),
+        Some(401),
+        "the token is gone"
+    );
+}
+
+#[tokio::test]
+async fn tickets_need_a_credential_and_our_own_page() {
+    let server = Server::start().await;
     assert_eq!(
         server.ask("POST /api/v1/live/ticket", &[]).await.status,
         401

@@ -1,0 +1,171 @@
+//! What the handlers of the API share: the way to the hub, and the translation of its answers.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use nixfleet_core::admission::Refusal;
+use nixfleet_core::fleet::{Reply, Request};
+use nixfleet_core::host::Actor;
+use nixfleet_core::{CommandId, HostId, Op};
+use serde::Deserialize;
+
+use super::idempotency::Idempotency;
+use crate::auth::{Auth, Permission, Principal};
+use crate::clock::Clock;
+use crate::hub::{Hub, HubGone};
+use crate::live::Snapshots;
+use crate::output::Output;
+use crate::reject::{Problem, forbidden, standard, unavailable};
+use crate::telemetry::Telemetry;
+
+/// What the handlers of the API need; cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    /// Who may do what.
+    pub auth: Arc<Auth>,
+    /// Where requests go.
+    pub hub: Hub,
+    /// Full states.
+    pub snapshots: Arc<Snapshots>,
+    /// Output of commands.
+    pub output: Arc<Output>,
+    /// Load and last sign of life.
+    pub telemetry: Arc<Telemetry>,
+    /// The time.
+    pub clock: Clock,
+    /// The configured remote, without credentials, as people know it.
+    pub remote: Option<Arc<str>>,
+    /// Answers to keyed requests.
+    pub idempotency: Arc<Idempotency>,
+}
+
+impl Api {
+    /// Submits a request that has no answer but yes or no.
+    pub(super) async fn submit(
+        &self,
+        principal: &Principal,
+        request: Request,
+    ) -> Result<(), Problem> {
+        match self.hub.request(actor(principal), request).await? {
+            Reply::Done | Reply::Dispatched(_) => Ok(()),
+            Reply::UnknownHost(host) => Err(unknown_host(host.as_str())),
+            Reply::UnknownCommand => Err(unknown_command()),
+            Reply::Refused(refusal) => Err(refused(&refusal)),
+        }
+    }
+
+    /// A new unique id for a command.
+    pub(super) fn fresh_id() -> CommandId {
+        CommandId::from_bytes(uuid::Uuid::now_v7().into_bytes())
+    }
+}
+
+impl From<HubGone> for Problem {
+    fn from(gone: HubGone) -> Self {
+        unavailable(gone.to_string())
+    }
+}
+
+/// A request without fields; the body may be left out or be `{}`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
+
+/// Under which name somebody acts.
+pub(super) fn actor(principal: &Principal) -> Actor {
+    Actor::Person(principal.label())
+}
+
+/// Needs more than the route itself asked for.
+pub(super) fn demand(principal: &Principal, permission: Permission) -> Result<(), Problem> {
+    if principal.may(permission) {
+        return Ok(());
+    }
+    Err(forbidden(format!(
+        "{} may not do this; use a credential with a higher role",
+        principal.label()
+    )))
+}
+
+/// What somebody must be allowed to do in order to run an operation.
+pub(super) const fn permission_for(op: Op) -> Permission {
+    match op {
+        Op::Remove => Permission::Administer,
+        Op::MergePr | Op::RevertPr => Permission::Deploy,
+        Op::Pull
+        | Op::Switch
+        | Op::PullSwitch
+        | Op::Test
+        | Op::Rollback
+        | Op::Restart
+        | Op::Reboot
+        | Op::CheckVersion
+        | Op::RefreshGit
+        | Op::RefreshLock
+        | Op::RefreshAll
+        | Op::RefreshSystem
+        | Op::UpdateInputs
+        | Op::ForceRebuild
+        | Op::SetColor
+        | Op::Hold
+        | Op::Release => Permission::Operate,
+    }
+}
+
+/// A host as it stands in a path or a body.
+pub(super) fn host_id(text: &str) -> Result<HostId, Problem> {
+    text.parse().map_err(|_| unknown_host(text))
+}
+
+/// A command as it stands in a path or a body.
+pub(super) fn command_id(text: &str) -> Result<CommandId, Problem> {
+    text.parse().map_err(|_| unknown_command())
+}
+
+pub(super) fn unknown_host(name: &str) -> Problem {
+    let shown: String = name.chars().filter(|c| !c.is_control()).take(253).collect();
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "unknown_host",
+        "There is no such host",
+    )
+    .detail(format!(
+        "no host named {shown:?} is known; nothing was started. See /api/v1/hosts"
+    ))
+    .with("host", shown)
+}
+
+pub(super) fn unknown_command() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "unknown_command",
+        "There is no such command",
+    )
+    .detail("no such command is under way; it may have ended already")
+}
+
+/// A rule said no: 409 with its code.
+pub(super) fn refused(refusal: &Refusal) -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        refusal.code.code(),
+        "The request was refused",
+    )
+    .detail(refusal.sentence())
+    .with("help", refusal.what_would_help())
+}
+
+/// 422: well-formed, but not something that can be done.
+pub(super) fn unprocessable(code: &'static str, detail: impl Into<String>) -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        code,
+        "The request has a value that cannot be used",
+    )
+    .detail(detail)
+}
+
+/// 501: a known path whose function this server does not have.
+pub(super) fn not_available(what: &str) -> Problem {
+    standard(StatusCode::NOT_IMPLEMENTED).detail(format!("{what} is not available in this version"))
+}

@@ -1,0 +1,437 @@
+//! The paths that existing NixFleet tools use (spec 04, "HTTP"), in terms of the same requests.
+
+use http::StatusCode;
+use nixfleet_core::fleet::Accepted;
+use nixfleet_core::lifecycle::Signal;
+use nixfleet_core::sync::CommandView;
+use nixfleet_core::{Compartment, Op, Phase, Timestamp};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+
+use super::api::{Api, host_id, not_available, unknown_command};
+use super::commands::{Order, decide_one, named_op, stop_one};
+use super::hosts::{
+    AddBody, ColorBody, HostRow, OutputQuery, added, colored, output_page, removed, single,
+};
+use super::{Route, answer, any_of, get_or_head, json as json_response, tables};
+use crate::auth::{Permission, Principal, filters};
+use crate::net::body;
+use crate::reject::{Problem, bad_request};
+
+/// Every compatible path.
+#[must_use]
+pub fn routes(api: &Api) -> Route {
+    any_of([
+        reads(api),
+        host_reads(api),
+        host_orders(api),
+        add(api),
+        remove(api),
+        missing(api),
+    ])
+}
+
+fn reads(api: &Api) -> Route {
+    any_of([
+        read(api, &["hosts"], hosts),
+        read(api, &["command-states"], command_states),
+        read(api, &["system-log"], events),
+        read(api, &["events"], events),
+        read(api, &["ops"], |_| async {
+            Ok(json!({ "ops": tables::ops() }))
+        }),
+        read(api, &["pipelines"], |_| async {
+            Ok(json!({ "pipelines": [] }))
+        }),
+        read(api, &["flake-updates", "status"], update_status),
+    ])
+}
+
+/// `GET /api/<words>` with an answer that depends on nothing but the fleet.
+fn read<F, W>(api: &Api, words: &'static [&'static str], handler: F) -> Route
+where
+    F: Fn(Api) -> W + Clone + Send + Sync + 'static,
+    W: Future<Output = Result<Value, Problem>> + Send + 'static,
+{
+    let auth = api.auth.clone();
+    let api = api.clone();
+    path(words)
+        .and(get_or_head())
+        .and(filters::require(&auth, Permission::Read))
+        .and_then(move |_principal| {
+            let work = handler(api.clone());
+            async move {
+                answer(
+                    work.await
+                        .map(|value| json_response(StatusCode::OK, &value)),
+                )
+            }
+        })
+        .boxed()
+}
+
+fn path(words: &'static [&'static str]) -> BoxedFilter<()> {
+    let start = warp::path("api").boxed();
+    let all = words
+        .iter()
+        .fold(start, |path, word| path.and(warp::path(*word)).boxed());
+    all.and(warp::path::end()).boxed()
+}
+
+/// `/api/hosts/{id}/<word>`.
+fn host_path(word: &'static str) -> BoxedFilter<(String,)> {
+    warp::path!("api" / "hosts" / String / ..)
+        .and(warp::path(word))
+        .and(warp::path::end())
+        .boxed()
+}
+
+async fn hosts(api: Api) -> Result<Value, Problem> {
+    let rows = api.rows().await?;
+    let snapshot = api.snapshots.current().await?;
+    let pending = snapshot.state().update_pr.clone();
+    let verified = api.hub.ask(|fleet| fleet.remote().verified_at()).await?;
+    let checked_at = verified.map(Timestamp::to_rfc3339);
+    let pending = pending.map(|pr| {
+        json!({
+            "number": pr.number, "title": pr.title, "url": pr.url,
+            "created_at": pr.created_at.map(Timestamp::to_rfc3339),
+        })
+    });
+    let hosts = rows
+        .iter()
+        .map(|row| host(row, checked_at.as_deref(), pending.as_ref()));
+    Ok(json!({ "hosts": hosts.collect::<Vec<_>>() }))
+}
+
+/// A host in the shape that existing tools read.
+fn host(row: &HostRow, checked_at: Option<&str>, pending_pr: Option<&Value>) -> Value {
+    let facts = &row.report.facts;
+    let mut update_status = Map::new();
+    for (compartment, one) in &row.report.compartments {
+        if *compartment != Compartment::Agent {
+            let entry =
+                json!({ "status": one.status, "message": one.message, "checked_at": checked_at });
+            update_status.insert(compartment_name(*compartment).to_owned(), entry);
+        }
+    }
+    if let Some(pr) = pending_pr {
+        update_status.insert("pending_pr".to_owned(), pr.clone());
+    }
+    let running = row.report.command.as_ref().filter(|c| c.phase.is_active());
+    let last_seen = row.last_seen.or(facts.offline_since);
+    json!({
+        "id": facts.id,
+        "hostname": facts.hostname,
+        "host_type": facts.host_type,
+        "agent_version": facts.agent_version,
+        "os_version": facts.os_version,
+        "nixpkgs_version": facts.nixpkgs_version,
+        "generation": facts.commit.as_ref().map(nixfleet_core::CommitRef::short),
+        "status": if facts.online { "online" } else { "offline" },
+        "online": facts.online,
+        "last_seen": last_seen.map(Timestamp::to_rfc3339),
+        "location": facts.location,
+        "device_type": facts.device_type,
+        "theme_color": facts.theme_color,
+        "metrics": row.metrics,
+        "pending_command": running.map(|command| command.op.name()),
+        "update_status": update_status,
+    })
+}
+
+const fn compartment_name(compartment: Compartment) -> &'static str {
+    match compartment {
+        Compartment::Agent => "agent",
+        Compartment::Git => "git",
+        Compartment::Lock => "lock",
+        Compartment::System => "system",
+        Compartment::Tests => "tests",
+    }
+}
+
+async fn command_states(api: Api) -> Result<Value, Problem> {
+    let snapshot = api.snapshots.current().await?;
+    let states = snapshot.state().commands.values().map(command_state);
+    Ok(json!({ "states": states.collect::<Vec<_>>() }))
+}
+
+fn command_state(command: &CommandView) -> Value {
+    json!({
+        "id": command.id,
+        "host_id": command.host,
+        "op": command.op,
+        "state": command.phase,
+        "message": command.message,
+        "exit_code": command.exit_code,
+        "started_at": command.created.to_rfc3339(),
+        "updated_at": command.since.to_rfc3339(),
+    })
+}
+
+async fn events(api: Api) -> Result<Value, Problem> {
+    events_of(&api, None).await
+}
+
+async fn events_of(api: &Api, host: Option<&str>) -> Result<Value, Problem> {
+    let host = host.map(host_id).transpose()?;
+    let snapshot = api.snapshots.current().await?;
+    let events = snapshot.state().events.values().rev();
+    let wanted = events.filter(|event| host.is_none() || event.host == host);
+    let rows = wanted.map(|event| {
+        json!({
+            "id": event.n, "timestamp": event.at.to_rfc3339(), "host_id": event.host,
+            "category": event.code, "message": event.text,
+        })
+    });
+    Ok(json!({ "events": rows.collect::<Vec<_>>() }))
+}
+
+async fn update_status(api: Api) -> Result<Value, Problem> {
+    let snapshot = api.snapshots.current().await?;
+    let verified = api.hub.ask(|fleet| fleet.remote().verified_at()).await?;
+    Ok(json!({
+        "enabled": false,
+        "repo": api.remote.as_deref(),
+        "pending_pr": snapshot.state().update_pr,
+        "last_check": verified.map(Timestamp::to_rfc3339),
+        "current_job": null,
+    }))
+}
+
+fn host_reads(api: &Api) -> Route {
+    let output = |word: &'static str| {
+        let api = api.clone();
+        host_path(word)
+            .and(get_or_head())
+            .and(filters::require(&api.auth, Permission::Read))
+            .and(warp::query::<OutputQuery>())
+            .and_then(move |host: String, _principal, query: OutputQuery| {
+                let api = api.clone();
+                async move { answer(output_page(&api, &host, &query).await) }
+            })
+            .boxed()
+    };
+    let events = {
+        let api = api.clone();
+        host_path("events")
+            .and(get_or_head())
+            .and(filters::require(&api.auth, Permission::Read))
+            .and_then(move |host: String, _principal| {
+                let api = api.clone();
+                async move {
+                    let events = events_of(&api, Some(&host)).await;
+                    answer(events.map(|value| json_response(StatusCode::OK, &value)))
+                }
+            })
+            .boxed()
+    };
+    any_of([output("logs"), output("output"), events])
+}
+
+/// A command as existing tools order it.
+#[derive(Debug, Default, Deserialize)]
+struct CommandBody {
+    #[serde(default, alias = "op")]
+    command: String,
+    #[serde(default)]
+    force: bool,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct TimeoutBody {
+    #[serde(default)]
+    action: String,
+    #[serde(default)]
+    minutes: Option<u64>,
+}
+
+fn host_orders(api: &Api) -> Route {
+    any_of([
+        order(
+            api,
+            "command",
+            |api, principal, host, body: CommandBody| async move {
+                let order = Order {
+                    force: body.force,
+                    reason: body.reason,
+                    ..Order::simple(named_op(&body.command)?, &host)
+                };
+                started(single(&api, &principal, order).await?)
+            },
+        ),
+        order(
+            api,
+            "refresh",
+            |api, principal, host, _: Loose| async move {
+                started(single(&api, &principal, Order::simple(Op::RefreshAll, &host)).await?)
+            },
+        ),
+        order(
+            api,
+            "refresh-git",
+            |api, principal, host, _: Loose| async move {
+                started(single(&api, &principal, Order::simple(Op::RefreshGit, &host)).await?)
+            },
+        ),
+        order(api, "reboot", |api, principal, host, _: Loose| async move {
+            started(single(&api, &principal, Order::simple(Op::Reboot, &host)).await?)
+        }),
+        order(
+            api,
+            "kill",
+            |api, principal, host, body: KillBody| async move {
+                stop_one(&api, &principal, &host, None, body.signal()).await
+            },
+        ),
+        order(
+            api,
+            "theme-color",
+            |api, principal, host, body: OptionalColor| async move {
+                let color = body.0.map(|body| body.color).unwrap_or_default();
+                colored(&api, &principal, &host, &color).await
+            },
+        ),
+        order(
+            api,
+            "timeout-action",
+            |api, principal, host, body: TimeoutBody| async move {
+                timeout_action(&api, &principal, &host, &body).await
+            },
+        ),
+    ])
+}
+
+/// Existing tools send all sorts of fields along.
+#[derive(Debug, Default, Deserialize)]
+struct Loose {}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(transparent)]
+struct OptionalColor(Option<ColorBody>);
+
+#[derive(Debug, Default, Deserialize)]
+struct KillBody {
+    #[serde(default)]
+    signal: String,
+}
+
+impl KillBody {
+    fn signal(&self) -> Signal {
+        match self.signal.trim_start_matches("SIG") {
+            "KILL" | "kill" => Signal::Kill,
+            _ => Signal::Term,
+        }
+    }
+}
+
+/// `POST /api/hosts/{id}/<word>`.
+fn order<B, F, W>(api: &Api, word: &'static str, handler: F) -> Route
+where
+    B: serde::de::DeserializeOwned + Default + Send + 'static,
+    F: Fn(Api, Principal, String, B) -> W + Clone + Send + Sync + 'static,
+    W: Future<Output = Result<Response, Problem>> + Send + 'static,
+{
+    let auth = api.auth.clone();
+    let api = api.clone();
+    host_path(word)
+        .and(warp::post())
+        .and(filters::require(&auth, Permission::Operate))
+        .and(body::json_or_nothing::<B>())
+        .and_then(move |host: String, principal: Principal, body: B| {
+            let work = handler(api.clone(), principal, host, body);
+            async move { answer(work.await) }
+        })
+        .boxed()
+}
+
+// Wrapped, because every order ends with it behind a `?`.
+#[allow(clippy::unnecessary_wraps)]
+fn started(outcome: Option<Accepted>) -> Result<Response, Problem> {
+    let id = match outcome {
+        Some(Accepted::Started(id) | Accepted::Queued(id)) => Some(id),
+        Some(Accepted::Done) | None => None,
+    };
+    let body = json!({ "status": "ok", "command_id": id });
+    Ok(json_response(StatusCode::OK, &body))
+}
+
+/// A decision about the command of a host that is past its timeout.
+async fn timeout_action(
+    api: &Api,
+    principal: &Principal,
+    host: &str,
+    body: &TimeoutBody,
+) -> Result<Response, Problem> {
+    let decision = match body.action.as_str() {
+        "kill" => return stop_one(api, principal, host, None, Signal::Term).await,
+        "wait" | "extend" => "extend",
+        "ignore" => "ignore",
+        _ => return Err(bad_request("action: expected extend, kill or ignore")),
+    };
+    let id = host_id(host)?;
+    let snapshot = api.snapshots.current().await?;
+    let mut commands = snapshot.state().commands.values();
+    let waiting = commands.find(|c| c.host == id && c.phase == Phase::TimeoutPending);
+    let command = waiting.ok_or_else(unknown_command)?.id.to_string();
+    decide_one(api, principal, &command, decision, body.minutes).await
+}
+
+fn add(api: &Api) -> Route {
+    let api = api.clone();
+    path(&["hosts"])
+        .and(warp::post())
+        .and(filters::require(&api.auth, Permission::Operate))
+        .and(body::json::<AddBody>())
+        .and_then(move |principal: Principal, body: AddBody| {
+            let api = api.clone();
+            async move { answer(added(&api, &principal, &body.id).await) }
+        })
+        .boxed()
+}
+
+fn remove(api: &Api) -> Route {
+    let api = api.clone();
+    warp::path!("api" / "hosts" / String)
+        .and(warp::delete())
+        .and(filters::require(&api.auth, Permission::Administer))
+        .and_then(move |host: String, principal: Principal| {
+            let api = api.clone();
+            async move { answer(removed(&api, &principal, &host).await) }
+        })
+        .boxed()
+}
+
+/// Known paths without a function behind them yet: they say so.
+fn missing(api: &Api) -> Route {
+    let refuse = |words: &'static [&'static str], what: &'static str| {
+        path(words)
+            .and(warp::post())
+            .and(filters::require(&api.auth, Permission::Deploy))
+            .and_then(move |_principal| async move { answer(Err(not_available(what))) })
+            .boxed()
+    };
+    any_of([
+        refuse(
+            &["dispatch", "pipeline"],
+            "running a pipeline of operations",
+        ),
+        refuse(
+            &["flake-updates", "check"],
+            "looking for update pull requests",
+        ),
+        refuse(
+            &["flake-updates", "merge-pr"],
+            "merging update pull requests",
+        ),
+        refuse(
+            &["flake-updates", "merge-and-deploy"],
+            "merging and deploying updates",
+        ),
+    ])
+}

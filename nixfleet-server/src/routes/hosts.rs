@@ -1,0 +1,489 @@
+//! Hosts: what they are, why they have their colours, what they printed; adding, holding, removing.
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+use nixfleet_core::fleet::{HostReport, Request};
+use nixfleet_core::host::Hold;
+use nixfleet_core::{HostId, Op, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+
+use super::api::{Api, Nothing, command_id, host_id, refused, unknown_host, unprocessable};
+use super::commands::{Order, accepted, dispatch};
+use super::{
+    Route, answer, any_of, get_or_head, idempotency, json as json_response, tagged, tagged_as,
+};
+use crate::auth::{Permission, Principal, filters};
+use crate::config::parse_duration;
+use crate::net::body;
+use crate::reject::{Problem, bad_request, standard};
+
+/// The longest that a reader of output waits for more.
+const LONGEST_WAIT: Duration = Duration::from_secs(25);
+/// Events of one page.
+const MOST_EVENTS: usize = 200;
+
+/// `/api/v1/hosts…`, `/api/v1/state`, `/api/v1/events`.
+#[must_use]
+pub fn routes(api: &Api) -> Route {
+    any_of([
+        list(api),
+        state(api),
+        events(api),
+        one(api),
+        explain(api),
+        output(api),
+        add(api),
+        hold(api),
+        release(api),
+        tests(api),
+        color(api),
+        remove(api),
+    ])
+}
+
+/// A host as the API shows it.
+#[derive(Debug, Serialize)]
+pub(super) struct HostRow {
+    #[serde(flatten)]
+    pub report: HostReport,
+    /// When it was last heard of, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Timestamp>,
+    /// Its load, where reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<nixfleet_core::wire::agent::Metrics>,
+}
+
+impl Api {
+    /// A host as the fleet sees it, with what is known beside the fleet.
+    fn row(&self, report: HostReport) -> HostRow {
+        let telemetry = self.telemetry.of(&report.facts.id);
+        HostRow {
+            last_seen: telemetry.as_ref().map(|row| row.last_seen),
+            metrics: telemetry.and_then(|row| row.metrics),
+            report,
+        }
+    }
+
+    pub(super) async fn rows(&self) -> Result<Vec<HostRow>, Problem> {
+        let reports = self.hub.ask(|fleet| fleet.reports()).await?;
+        Ok(reports.into_iter().map(|report| self.row(report)).collect())
+    }
+
+    async fn known(&self, host: &str) -> Result<HostRow, Problem> {
+        let id = host_id(host)?;
+        let report = self.hub.ask(move |fleet| fleet.report(&id)).await?;
+        let report = report.ok_or_else(|| unknown_host(host))?;
+        Ok(self.row(report))
+    }
+}
+
+fn list(api: &Api) -> Route {
+    let api = api.clone();
+    warp::path!("api" / "v1" / "hosts")
+        .and(get_or_head())
+        .and(filters::require(&api.auth, Permission::Read))
+        .and(warp::header::headers_cloned())
+        .and_then(move |_principal, headers: HeaderMap| {
+            let api = api.clone();
+            async move { answer(listed(&api, &headers).await) }
+        })
+        .boxed()
+}
+
+async fn listed(api: &Api, headers: &HeaderMap) -> Result<Response, Problem> {
+    let body = idempotency::body(&json!({ "hosts": api.rows().await? }))?;
+    Ok(tagged(headers, body))
+}
+
+fn state(api: &Api) -> Route {
+    let api = api.clone();
+    warp::path!("api" / "v1" / "state")
+        .and(get_or_head())
+        .and(filters::require(&api.auth, Permission::Read))
+        .and(warp::header::headers_cloned())
+        .and_then(move |_principal, headers: HeaderMap| {
+            let api = api.clone();
+            async move { answer(full_state(&api, &headers).await) }
+        })
+        .boxed()
+}
+
+async fn full_state(api: &Api, headers: &HeaderMap) -> Result<Response, Problem> {
+    let snapshot = api.snapshots.current().await?;
+    let version = snapshot.version;
+    let tag = format!("{}-{}", version.epoch, version.number);
+    Ok(tagged_as(headers, &tag, snapshot.document()))
+}
+
+#[derive(Debug, Deserialize)]
+struct EventsQuery {
+    /// Only events of this host.
+    #[serde(default)]
+    host: Option<String>,
+    /// Only events before this number.
+    #[serde(default)]
+    before: Option<u64>,
+    #[serde(default)]
+    limit: Option<usize>,
+}
+
+fn events(api: &Api) -> Route {
+    let api = api.clone();
+    warp::path!("api" / "v1" / "events")
+        .and(get_or_head())
+        .and(filters::require(&api.auth, Permission::Read))
+        .and(warp::query::<EventsQuery>())
+        .and(warp::header::headers_cloned())
+        .and_then(move |_principal, query: EventsQuery, headers: HeaderMap| {
+            let api = api.clone();
+            async move { answer(events_page(&api, &query, &headers).await) }
+        })
+        .boxed()
+}
+
+/// The newest first.
+async fn events_page(
+    api: &Api,
+    query: &EventsQuery,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let host = query.host.as_deref().map(host_id).transpose()?;
+    let limit = query.limit.unwrap_or(MOST_EVENTS).clamp(1, MOST_EVENTS);
+    let before = query.before.unwrap_or(u64::MAX);
+    let snapshot = api.snapshots.current().await?;
+    let events = snapshot.state().events.values().rev();
+    let wanted = events
+        .filter(|event| event.n < before)
+        .filter(|event| host.is_none() || event.host == host);
+    let page: Vec<_> = wanted.take(limit).collect();
+    let next = page.last().filter(|_| page.len() == limit);
+    let document = json!({ "events": page, "next_before": next.map(|event| event.n) });
+    Ok(tagged(headers, idempotency::body(&document)?))
+}
+
+/// `/api/v1/hosts/{id}/<word>`, or `/api/v1/hosts/{id}` without a word.
+fn host_path(word: Option<&'static str>) -> BoxedFilter<(String,)> {
+    let host = warp::path!("api" / "v1" / "hosts" / String / ..);
+    match word {
+        Some(word) => host.and(warp::path(word)).and(warp::path::end()).boxed(),
+        None => host.and(warp::path::end()).boxed(),
+    }
+}
+
+fn one(api: &Api) -> Route {
+    let api = api.clone();
+    host_path(None)
+        .and(get_or_head())
+        .and(filters::require(&api.auth, Permission::Read))
+        .and(warp::header::headers_cloned())
+        .and_then(move |host: String, _principal, headers: HeaderMap| {
+            let api = api.clone();
+            async move { answer(shown(&api, &host, &headers).await) }
+        })
+        .boxed()
+}
+
+async fn shown(api: &Api, host: &str, headers: &HeaderMap) -> Result<Response, Problem> {
+    let row = api.known(host).await?;
+    Ok(tagged(headers, idempotency::body(&row)?))
+}
+
+fn explain(api: &Api) -> Route {
+    let api = api.clone();
+    host_path(Some("explain"))
+        .and(get_or_head())
+        .and(filters::require(&api.auth, Permission::Read))
+        .and_then(move |host: String, _principal| {
+            let api = api.clone();
+            async move { answer(explained(&api, &host).await) }
+        })
+        .boxed()
+}
+
+async fn explained(api: &Api, host: &str) -> Result<Response, Problem> {
+    let id = host_id(host)?;
+    let asked = id.clone();
+    let found = api
+        .hub
+        .ask(move |fleet| Some((fleet.explain(&asked)?, fleet.report(&asked)?)))
+        .await?;
+    let (trace, report) = found.ok_or_else(|| unknown_host(host))?;
+    let document = json!({
+        "host": id,
+        "trace": trace,
+        "compartments": report.compartments,
+        "attentions": report.attentions,
+    });
+    Ok(json_response(StatusCode::OK, &document))
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct OutputQuery {
+    /// The command; the one that runs, or ran last, if left out.
+    #[serde(default)]
+    pub command: Option<String>,
+    /// Number of the first line wanted.
+    #[serde(default)]
+    pub from: Option<u64>,
+    /// How many seconds to wait for a line if there is none yet.
+    #[serde(default)]
+    pub wait: Option<u64>,
+}
+
+fn output(api: &Api) -> Route {
+    let api = api.clone();
+    host_path(Some("output"))
+        .and(get_or_head())
+        .and(filters::require(&api.auth, Permission::Read))
+        .and(warp::query::<OutputQuery>())
+        .and_then(move |host: String, _principal, query: OutputQuery| {
+            let api = api.clone();
+            async move { answer(output_page(&api, &host, &query).await) }
+        })
+        .boxed()
+}
+
+/// Lines of a command's output from a number on.
+pub(super) async fn output_page(
+    api: &Api,
+    host: &str,
+    query: &OutputQuery,
+) -> Result<Response, Problem> {
+    let id = api.known(host).await?.report.facts.id;
+    let command = match query.command.as_deref().filter(|text| !text.is_empty()) {
+        Some(text) => Some(command_id(text)?),
+        None => api.output.latest(&id),
+    };
+    let from = query.from.unwrap_or(1).max(1);
+    let Some(command) = command else {
+        let nothing = json!({
+            "host": id, "command": null, "lines": [], "from": from, "next": from, "more": false,
+        });
+        return Ok(json_response(StatusCode::OK, &nothing));
+    };
+    let patience = Duration::from_secs(query.wait.unwrap_or(0)).min(LONGEST_WAIT);
+    let page = api.output.follow(&id, command, from, patience).await;
+    let page = page.map_err(|error| {
+        tracing::error!(host = %id, %command, %error, "output cannot be read");
+        standard(StatusCode::INTERNAL_SERVER_ERROR)
+    })?;
+    let document = json!({
+        "host": id, "command": command, "lines": page.lines, "from": from, "next": page.next,
+        "more": page.more,
+    });
+    Ok(json_response(StatusCode::OK, &document))
+}
+
+/// A new host, under either name.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AddBody {
+    #[serde(alias = "hostname")]
+    pub id: String,
+}
+
+fn add(api: &Api) -> Route {
+    let api = api.clone();
+    warp::path!("api" / "v1" / "hosts")
+        .and(warp::post())
+        .and(filters::require(&api.auth, Permission::Operate))
+        .and(body::json::<AddBody>())
+        .and_then(move |principal: Principal, body: AddBody| {
+            let api = api.clone();
+            async move { answer(added(&api, &principal, &body.id).await) }
+        })
+        .boxed()
+}
+
+/// Adds a host that has not connected yet.
+pub(super) async fn added(
+    api: &Api,
+    principal: &Principal,
+    name: &str,
+) -> Result<Response, Problem> {
+    let host: HostId = name
+        .trim()
+        .parse()
+        .map_err(|error: nixfleet_core::IdError| unprocessable("bad_host", error.to_string()))?;
+    let request = Request::AddHost { host: host.clone() };
+    api.submit(principal, request).await?;
+    let row = api.known(host.as_str()).await?;
+    Ok(json_response(StatusCode::CREATED, &row))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HoldBody {
+    why: String,
+    /// How long, like `2h`; without it, until somebody releases the host.
+    #[serde(default, rename = "for")]
+    lasting: Option<String>,
+}
+
+fn hold(api: &Api) -> Route {
+    let api = api.clone();
+    host_path(Some("hold"))
+        .and(warp::post())
+        .and(filters::require(&api.auth, Permission::Operate))
+        .and(body::json::<HoldBody>())
+        .and_then(move |host: String, principal: Principal, body: HoldBody| {
+            let api = api.clone();
+            async move { answer(held(&api, &principal, &host, &body).await) }
+        })
+        .boxed()
+}
+
+async fn held(
+    api: &Api,
+    principal: &Principal,
+    host: &str,
+    body: &HoldBody,
+) -> Result<Response, Problem> {
+    let why = body.why.trim();
+    if why.is_empty() || why.chars().count() > 500 {
+        return Err(bad_request(
+            "why: say in 1 to 500 characters why the host is held",
+        ));
+    }
+    let lasting = body.lasting.as_deref().map(parse_duration).transpose();
+    let lasting = lasting.map_err(|error| bad_request(format!("for: {error}")))?;
+    let hold = Hold {
+        by: principal.label(),
+        why: why.to_owned(),
+        until: lasting.map(|lasting| api.clock.now() + lasting),
+    };
+    let host = host_id(host)?;
+    api.submit(principal, Request::Hold { host, hold }).await?;
+    Ok(accepted())
+}
+
+fn release(api: &Api) -> Route {
+    let api = api.clone();
+    host_path(Some("release"))
+        .and(warp::post())
+        .and(filters::require(&api.auth, Permission::Operate))
+        .and(body::json_or_nothing::<Nothing>())
+        .and_then(move |host: String, principal: Principal, _body| {
+            let api = api.clone();
+            async move {
+                let outcome = match host_id(&host) {
+                    Ok(host) => api.submit(&principal, Request::Release { host }).await,
+                    Err(problem) => Err(problem),
+                };
+                answer(outcome.map(|()| accepted()))
+            }
+        })
+        .boxed()
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TestsBody {
+    enabled: bool,
+}
+
+fn tests(api: &Api) -> Route {
+    let api = api.clone();
+    host_path(Some("tests"))
+        .and(warp::post())
+        .and(filters::require(&api.auth, Permission::Operate))
+        .and(body::json::<TestsBody>())
+        .and_then(move |host: String, principal: Principal, body: TestsBody| {
+            let api = api.clone();
+            async move { answer(tests_switched(&api, &principal, &host, body.enabled).await) }
+        })
+        .boxed()
+}
+
+async fn tests_switched(
+    api: &Api,
+    principal: &Principal,
+    host: &str,
+    enabled: bool,
+) -> Result<Response, Problem> {
+    let host = host_id(host)?;
+    api.submit(principal, Request::SetTests { host, enabled })
+        .await?;
+    Ok(accepted())
+}
+
+/// A colour, under either name.
+#[derive(Debug, Deserialize)]
+pub(super) struct ColorBody {
+    #[serde(alias = "theme_color")]
+    pub color: String,
+}
+
+fn color(api: &Api) -> Route {
+    let api = api.clone();
+    host_path(Some("color"))
+        .and(warp::post())
+        .and(filters::require(&api.auth, Permission::Operate))
+        .and(body::json::<ColorBody>())
+        .and_then(move |host: String, principal: Principal, body: ColorBody| {
+            let api = api.clone();
+            async move { answer(colored(&api, &principal, &host, &body.color).await) }
+        })
+        .boxed()
+}
+
+/// Gives a host a colour.
+pub(super) async fn colored(
+    api: &Api,
+    principal: &Principal,
+    host: &str,
+    color: &str,
+) -> Result<Response, Problem> {
+    let digits = color.strip_prefix('#').unwrap_or_default();
+    if digits.len() != 6 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(unprocessable("bad_color", "expected a colour like #1e90ff"));
+    }
+    let request = Request::SetColor {
+        host: host_id(host)?,
+        color: color.to_ascii_lowercase(),
+    };
+    api.submit(principal, request).await?;
+    Ok(accepted())
+}
+
+fn remove(api: &Api) -> Route {
+    let api = api.clone();
+    host_path(None)
+        .and(warp::delete())
+        .and(filters::require(&api.auth, Permission::Administer))
+        .and_then(move |host: String, principal: Principal| {
+            let api = api.clone();
+            async move { answer(removed(&api, &principal, &host).await) }
+        })
+        .boxed()
+}
+
+/// Removes a host, if the rules allow it.
+pub(super) async fn removed(
+    api: &Api,
+    principal: &Principal,
+    host: &str,
+) -> Result<Response, Problem> {
+    single(api, principal, Order::simple(Op::Remove, host)).await?;
+    Ok(json_response(StatusCode::OK, &json!({"status": "ok"})))
+}
+
+/// Runs an order for one host; a refusal is a problem here, not a row.
+pub(super) async fn single(
+    api: &Api,
+    principal: &Principal,
+    order: Order,
+) -> Result<Option<nixfleet_core::fleet::Accepted>, Problem> {
+    let outcomes = dispatch(api, principal, order).await?;
+    match outcomes.into_iter().next().map(|one| one.outcome) {
+        None => Ok(None),
+        Some(Ok(accepted)) => Ok(Some(accepted)),
+        Some(Err(refusal)) => Err(refused(&refusal)),
+    }
+}

@@ -1,0 +1,84 @@
+//! How much nonsense of one peer is put up with, and how often it is logged.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// More malformed messages than this in a minute close the connection (spec 03).
+const PER_MINUTE: u32 = 100;
+const MINUTE: Duration = Duration::from_secs(60);
+/// At most one log line in this time.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// What to do about a malformed message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Log it; so many before it were not logged.
+    Log(u32),
+    /// Ignore it.
+    Ignore,
+    /// Close the connection.
+    Close,
+}
+
+/// Counts the malformed messages of one peer.
+#[derive(Debug)]
+pub(super) struct Tolerance {
+    minute: Instant,
+    count: u32,
+    logged: Option<Instant>,
+    unlogged: u32,
+}
+
+impl Tolerance {
+    pub fn new() -> Self {
+        Self {
+            minute: Instant::now(),
+            count: 0,
+            logged: None,
+            unlogged: 0,
+        }
+    }
+
+    /// Another malformed message.
+    pub fn strike(&mut self) -> Verdict {
+        let now = Instant::now();
+        if now.duration_since(self.minute) >= MINUTE {
+            self.minute = now;
+            self.count = 0;
+        }
+        self.count += 1;
+        if self.count > PER_MINUTE {
+            return Verdict::Close;
+        }
+        if self
+            .logged
+            .is_none_or(|last| now.duration_since(last) >= LOG_EVERY)
+        {
+            self.logged = Some(now);
+            return Verdict::Log(std::mem::take(&mut self.unlogged));
+        }
+        self.unlogged += 1;
+        Verdict::Ignore
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hundred_a_minute_are_put_up_with_and_few_are_logged() {
+        let mut tolerance = Tolerance::new();
+        assert_eq!(tolerance.strike(), Verdict::Log(0));
+        for _ in 1..PER_MINUTE {
+            assert_eq!(tolerance.strike(), Verdict::Ignore);
+        }
+        assert_eq!(tolerance.strike(), Verdict::Close);
+        let mut slow = Tolerance::new();
+        for _ in 0..500 {
+            assert_ne!(slow.strike(), Verdict::Close);
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+    }
+}
