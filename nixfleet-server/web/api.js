@@ -1,6 +1,8 @@
 // Requests to the server.
 
-/** @import { Detail, Tables } from "./types.js" */
+/** @import { CommandView, Detail, Tables } from "./types.js" */
+
+const PATIENCE = 30_000;
 
 /** An answer that is not a success: an RFC 9457 document, or no answer at all. */
 export class Problem extends Error {
@@ -20,9 +22,10 @@ export class Problem extends Error {
  * @param {"GET" | "POST"} method
  * @param {string} path
  * @param {unknown} [body]
+ * @param {AbortSignal} [signal]
  * @returns {Promise<any>}
  */
-async function request(method, path, body) {
+async function request(method, path, body, signal) {
   /** @type {Record<string, string>} */
   const headers = { Accept: "application/json" };
   if (method === "POST") {
@@ -37,7 +40,7 @@ async function request(method, path, body) {
       method,
       headers,
       body: body === undefined ? null : JSON.stringify(body),
-      signal: AbortSignal.timeout(30_000),
+      signal: AbortSignal.any([AbortSignal.timeout(PATIENCE), ...(signal ? [signal] : [])]),
     });
   } catch {
     throw new Problem(0, "no_answer", "The server does not answer.");
@@ -50,8 +53,8 @@ async function request(method, path, body) {
     return document;
   }
   const code = document?.code ?? "unknown";
-  const sentence = document?.detail ?? document?.title ?? `HTTP status ${response.status}`;
-  throw Object.assign(new Problem(response.status, code, sentence), { document });
+  const what = document?.detail ?? document?.title ?? `HTTP status ${response.status}`;
+  throw new Problem(response.status, code, sentence(what, document?.help));
 }
 
 /** A ticket for one connection to the live feed. @returns {Promise<string>} */
@@ -74,18 +77,33 @@ export function hostDetails(host) {
 }
 
 /**
- * Asks for an operation on one host.
+ * Asks for an operation on one host; a refusal is a problem.
  * @param {string} op
  * @param {string} host
- * @returns {Promise<void>}
+ * @param {boolean} confirm Whether the person confirmed it.
+ * @returns {Promise<string>} What became of it, in one word.
  */
-export async function dispatch(op, host) {
-  const answer = await request("POST", "/api/v1/dispatch", { op, hosts: [host] });
-  const result = answer?.results?.find((/** @type {any} */ one) => one.host === host);
-  if (result && !result.command_id) {
-    const message = result.message ?? result.detail ?? "The server refused.";
-    throw new Problem(409, result.code ?? "refused", message);
+export async function dispatch(op, host, confirm) {
+  const order = { op, hosts: [host], ...(confirm ? { confirm } : {}) };
+  const answer = await request("POST", "/api/v1/dispatch", order);
+  const result = answer.results[0];
+  if (result.outcome === "refused") {
+    throw new Problem(409, result.code, sentence(result.message, result.help));
   }
+  return result.outcome;
+}
+
+/**
+ * Lines that a command printed, from a number on. The server waits a little if there is none yet.
+ * @param {CommandView} command
+ * @param {number} from
+ * @param {AbortSignal} signal
+ * @returns {Promise<{ lines: { n: number, text: string }[], next: number, more: boolean }>}
+ */
+export function output(command, from, signal) {
+  const query = new URLSearchParams({ command: command.id, from: String(from), wait: "20" });
+  const path = `/api/v1/hosts/${encodeURIComponent(command.host)}/output?${query}`;
+  return request("GET", path, undefined, signal);
 }
 
 /**
@@ -95,6 +113,15 @@ export async function dispatch(op, host) {
  */
 export async function stop(command) {
   await request("POST", `/api/v1/commands/${encodeURIComponent(command)}/stop`);
+}
+
+/**
+ * What went wrong and what would help.
+ * @param {string} what
+ * @param {string} [help]
+ */
+function sentence(what, help) {
+  return help ? `${what}. What would help: ${help}.` : what;
 }
 
 /** A key that lets the server recognise a request that was sent twice. */

@@ -1,6 +1,6 @@
 // The page: puts the parts together.
 
-import { dispatch, stop, tables } from "./api.js";
+import { Problem, dispatch, stop, tables } from "./api.js";
 import { Details } from "./details.js";
 import { byId, setAttribute, setText } from "./dom.js";
 import { drawConnection } from "./header.js";
@@ -13,9 +13,12 @@ import { opName } from "./words.js";
 const replica = new Replica();
 const rows = byId("rows", HTMLTableSectionElement);
 const tooltip = new Tooltip(rows);
-const details = new Details(() => replica.state, run, async (command) => {
-  await attempt(() => stop(command.id), "stop asked for", command.host);
-});
+const details = new Details(() => replica.state, run, (command) =>
+  attempt(async () => {
+    await stop(command.id);
+    return `asked ${command.op} to stop`;
+  }, command.host),
+);
 const renderer = new Renderer(replica, (hosts, all) => {
   tooltip.changed(hosts, all);
   details.changed(hosts, all);
@@ -54,22 +57,24 @@ loadTables(1000);
  * Asks for an operation and says what came of it.
  * @param {string} op
  * @param {string} host
+ * @param {boolean} [confirm]
+ * @returns {Promise<?string>} The code of the refusal, if it was refused.
  */
-async function run(op, host) {
-  await attempt(() => dispatch(op, host), `${opName(op)} accepted`, host);
+function run(op, host, confirm = false) {
+  return attempt(async () => `${opName(op)}: ${await dispatch(op, host, confirm)}`, host);
 }
 
 /**
- * @param {() => Promise<void>} action
- * @param {string} done
+ * @param {() => Promise<string>} action
  * @param {string} host
  */
-async function attempt(action, done, host) {
+async function attempt(action, host) {
   try {
-    await action();
-    say(`${nameOf(host)}: ${done}`);
+    say(`${nameOf(host)}: ${await action()}`);
+    return null;
   } catch (problem) {
     say(`${nameOf(host)}: ${problem instanceof Error ? problem.message : String(problem)}`);
+    return problem instanceof Problem ? problem.code : "unknown";
   }
 }
 

@@ -1,6 +1,7 @@
 // The dialog behind a dot: everything the server says about one compartment, and what it offers.
 
 import { byId, element, setAttribute, setText, shape } from "./dom.js";
+import { Log } from "./log.js";
 import { Lookup } from "./lookup.js";
 import { FINAL_PHASES } from "./state.js";
 import { COMPARTMENT_NAMES, commandText, opName } from "./words.js";
@@ -14,7 +15,8 @@ export class Details {
 
   /**
    * @param {() => State} state
-   * @param {(op: string, host: string) => void} onOffer
+   * @param {(op: string, host: string, confirm: boolean) => Promise<?string>} onOffer Gives the
+   *   code of the refusal, if it was refused.
    * @param {(command: CommandView) => void} onStop
    */
   constructor(state, onOffer, onStop) {
@@ -27,6 +29,7 @@ export class Details {
     this.command = byId("details-command", HTMLElement);
     this.actions = byId("details-actions", HTMLElement);
     this.said = byId("details-said", HTMLElement);
+    this.log = new Log(byId("details-log", HTMLPreElement));
     this.lookup = new Lookup(
       (detail) => this.#show(detail),
       (problem) => setText(this.said, problem.message),
@@ -35,6 +38,7 @@ export class Details {
     this.dialog.addEventListener("close", () => {
       this.#subject = null;
       this.lookup.stop();
+      this.log.stop();
     });
     this.dialog.addEventListener("click", (event) => {
       if (event.target === this.dialog) this.dialog.close();
@@ -110,21 +114,61 @@ export class Details {
       return;
     }
     this.actions.dataset["key"] = key;
-    const buttons = click.offers.map((op) => {
-      const button = element("button", { type: "button", class: "op", "data-op": op }, opName(op));
-      button.addEventListener("click", () => this.onOffer(op, host));
-      return button;
-    });
+    const buttons = click.offers.map((op) => this.#offer(op, host));
     if (click.stop) {
-      const button = element("button", { type: "button", class: "op stop" }, "Stop");
-      button.addEventListener("click", () => {
-        const active = this.#open(host)[0];
-        if (active) this.onStop(active);
-      });
-      buttons.push(button);
+      buttons.push(
+        this.#button("Stop", "stop", () => {
+          const active = this.#open(host)[0];
+          if (active) this.onStop(active);
+        }),
+      );
+    }
+    if (click.stop || click.log) {
+      buttons.push(this.#button("Show log", "quiet", () => this.#showLog(host)));
     }
     const note = element("p", { class: "note" }, "Nothing to start here: information only.");
     this.actions.replaceChildren(...(buttons.length > 0 ? buttons : [note]));
+  }
+
+  /**
+   * A button for an operation. One that needs a confirmation becomes the confirmation.
+   * @param {string} op
+   * @param {string} host
+   */
+  #offer(op, host) {
+    let confirm = false;
+    const button = this.#button(opName(op), "op", async () => {
+      const refusal = await this.onOffer(op, host, confirm);
+      confirm = refusal === "not-confirmed";
+      setText(button, confirm ? `Confirm: ${opName(op)}` : opName(op));
+    });
+    button.dataset["op"] = op;
+    return button;
+  }
+
+  /**
+   * @param {string} text
+   * @param {string} kind
+   * @param {() => void} action
+   */
+  #button(text, kind, action) {
+    const button = element("button", { type: "button", class: kind }, text);
+    button.addEventListener("click", action);
+    return button;
+  }
+
+  /** @param {string} host */
+  #showLog(host) {
+    const commands = this.state().commandsOf(host);
+    const command = this.#open(host)[0] ?? commands[0];
+    if (!command) {
+      this.say("No command is known whose log could be shown.");
+      return;
+    }
+    this.log.follow(command, () => {
+      const now = this.state().commandsOf(host).find((one) => one.id === command.id);
+      return !now || FINAL_PHASES.has(now.phase);
+    });
   }
 
   #showCommand() {

@@ -19,7 +19,7 @@ pub use effect::{AuditRecord, Effect, Record};
 pub use input::{
     Accepted, Decision, Dispatch, Dispatched, Input, Reading, Reply, Request, RequestId,
 };
-pub use publish::{CompartmentReport, HostReport};
+pub use publish::{ClickReport, CompartmentReport, HostReport};
 pub use snapshot::{HostRecord, Snapshot};
 
 use crate::desired::{

@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::turn::Turn;
 use super::{Fleet, Host, Record};
 use crate::compartment::{
-    self, Assessment, Attention, Compartment, HostAssessment, ReasonCode, Situation, Status, Trace,
-    Working, assess, explain,
+    self, Assessment, Attention, Click, Compartment, HostAssessment, ReasonCode, Situation, Status,
+    Trace, Working, assess, explain,
 };
 use crate::desired::{Remote, Unavailable};
 use crate::host::Presence;
 use crate::ids::{CommandId, HostId};
 use crate::lifecycle::{Command, Phase};
+use crate::op::Op;
 use crate::sync::{
     Change, CommandView, Delta, DeployedView, DesiredView, EventView, HostView, ProgressView,
     RemoteView, StatusView, TestsView,
@@ -47,6 +48,30 @@ pub struct CompartmentReport {
     pub message: String,
     /// Everything its tooltip tells, one entry a line.
     pub details: Vec<String>,
+    /// What a click on it offers.
+    #[serde(default)]
+    pub click: ClickReport,
+}
+
+/// What a click on a compartment offers; all empty means information only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClickReport {
+    /// Operations, the usual one first.
+    pub offers: Vec<Op>,
+    /// Whether the active command can be stopped.
+    pub stop: bool,
+    /// Whether the log of the last command is worth a look.
+    pub log: bool,
+}
+
+impl From<Click> for ClickReport {
+    fn from(click: Click) -> Self {
+        Self {
+            offers: click.offers.to_vec(),
+            stop: click.stop,
+            log: click.log,
+        }
+    }
 }
 
 impl Fleet {
@@ -56,10 +81,10 @@ impl Fleet {
         let host = self.hosts.get(id)?;
         let situation = self.situation(host);
         let assessment = assess(&situation);
-        let compartments = assessment
-            .compartments
-            .each_ref()
-            .map(|one| (one.compartment, compartment_report(one, &situation)));
+        let compartments = assessment.compartments.each_ref().map(|one| {
+            let click = assessment.click(one.compartment);
+            (one.compartment, compartment_report(one, click, &situation))
+        });
         let shown = host.open.first().or(host.last_ended.as_ref());
         let command = shown.and_then(|id| self.commands.get(id));
         Some(HostReport {
@@ -227,8 +252,13 @@ fn remote_view(remote: &Remote) -> RemoteView {
     }
 }
 
-fn compartment_report(one: &Assessment, situation: &Situation<'_>) -> CompartmentReport {
+fn compartment_report(
+    one: &Assessment,
+    click: Click,
+    situation: &Situation<'_>,
+) -> CompartmentReport {
     CompartmentReport {
+        click: click.into(),
         status: one.status,
         reason: one.reason.code(),
         message: compartment::message(one, situation),
