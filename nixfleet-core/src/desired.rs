@@ -51,6 +51,25 @@ pub enum RemoteCause {
 }
 
 impl RemoteCause {
+    /// Every cause; the status stands for any.
+    pub const ALL: [RemoteCause; 15] = [
+        RemoteCause::NotConfigured,
+        RemoteCause::NotReadYet,
+        RemoteCause::Unreachable,
+        RemoteCause::TimedOut,
+        RemoteCause::AccessDenied,
+        RemoteCause::NotFound,
+        RemoteCause::BranchMissing,
+        RemoteCause::HttpStatus(404),
+        RemoteCause::Malformed,
+        RemoteCause::FieldMissing,
+        RemoteCause::LockMissing,
+        RemoteCause::Expired,
+        RemoteCause::StoreDamaged,
+        RemoteCause::GitMissing,
+        RemoteCause::MirrorFailed,
+    ];
+
     /// What an administrator can do about it.
     #[must_use]
     pub const fn hint(self) -> &'static str {

@@ -13,6 +13,7 @@ pub mod ids;
 pub mod lifecycle;
 pub mod lock;
 pub mod op;
+pub mod render;
 pub mod report;
 pub mod sync;
 pub mod time;

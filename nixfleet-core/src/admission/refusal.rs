@@ -29,7 +29,9 @@ macro_rules! codes {
                 match self { $(RefusalCode::$name => $code,)+ }
             }
 
-            const fn template(self) -> &'static str {
+            /// The sentence; `; {}` stands for the subject, where there is one.
+            #[must_use]
+            pub const fn template(self) -> &'static str {
                 match self { $(RefusalCode::$name => $sentence,)+ }
             }
 

@@ -4,9 +4,9 @@
 pub mod backoff;
 mod frames;
 mod input;
-mod jobs;
+pub(crate) mod jobs;
 mod journal;
-mod link;
+pub(crate) mod link;
 
 pub use input::{
     AgentConfig, AgentEffect, AgentInput, AgentObservation, JobExit, JobReport, TestOutcome,

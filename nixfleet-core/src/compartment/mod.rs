@@ -28,7 +28,7 @@ pub use attention::Attention;
 pub use explain::{Trace, explain};
 pub use facts::Facts;
 pub use reason::{Reason, ReasonCode};
-pub use remedy::{Click, ManualStep, Remedy, Step};
+pub use remedy::{Click, ManualStep, Remedy, Step, click_for};
 pub use render::text::cause_with_detail as remote_sentence;
 pub use render::{Tooltip, details, message};
 pub use ruleset::{RuleHit, rules};

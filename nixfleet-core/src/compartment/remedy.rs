@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::compartment::attention::Attention;
-use crate::compartment::{Assessment, Compartment, HostAssessment, ReasonCode, Status};
+use crate::compartment::{Compartment, HostAssessment, ReasonCode, Status};
 use crate::op::Op;
 
 /// A step that only a person can take.
@@ -190,12 +190,15 @@ impl Click {
 pub(super) fn click(host: &HostAssessment, compartment: Compartment) -> Click {
     let pending = |one: &Attention| matches!(one, Attention::UpdatePending { .. });
     let pending = host.attentions.iter().any(pending);
-    of_status(host.of(compartment), pending)
+    click_for(compartment, host.of(compartment).status, pending)
 }
 
-fn of_status(assessment: &Assessment, update_pending: bool) -> Click {
+/// What a click on a compartment with this status does; `update_pending` tells whether an update
+/// pull request waits to be merged.
+#[must_use]
+pub const fn click_for(compartment: Compartment, status: Status, update_pending: bool) -> Click {
     use Compartment::{Agent, Git, Lock, System, Tests};
-    match (assessment.status, assessment.compartment) {
+    match (status, compartment) {
         (Status::Unknown, Agent) => Click::offer(&[Op::CheckVersion]),
         (Status::Unknown, Git) => Click::offer(&[Op::RefreshGit]),
         (Status::Unknown, Lock) => Click::offer(&[Op::RefreshLock]),
