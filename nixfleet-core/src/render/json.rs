@@ -58,7 +58,7 @@ pub fn tables_json() -> Value {
                 During::SwitchHalf => "switch-half",
             },
         })).collect::<Vec<_>>(),
-        "ops": ops(),
+        "ops": ops_json(),
         "gates": GATES.iter().map(|gate| json!({ "gate": gate, "passes_if": gate_text(*gate) })).collect::<Vec<_>>(),
         "needs": by_name(all_needs(), |need| (wire(need), json!(need_text(need)))),
         "goals": by_name(all_goals(), |goal| (wire(goal), json!(goal_text(goal)))),
@@ -167,18 +167,21 @@ fn rules(table: &Table<'_>) -> Value {
     })
 }
 
-fn ops() -> Value {
+/// The catalogue of operations.
+#[must_use]
+pub fn ops_json() -> Value {
     let ops = OPS.iter().map(|spec| {
         json!({
             "op": spec.op,
+            "name": spec.name,
             "aliases": spec.aliases,
             "help": spec.help,
             "performer": spec.performer,
             "class": spec.class,
             "needs": spec.needs,
             "goal": spec.goal,
-            "warn_ms": spec.warn.map(millis),
-            "hard_ms": millis(spec.hard),
+            "warn_seconds": spec.warn.map(|warn| warn.as_secs()),
+            "hard_seconds": spec.hard.as_secs(),
             "retry": spec.retry,
             "overlay": spec.overlay,
         })

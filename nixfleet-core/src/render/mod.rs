@@ -13,7 +13,7 @@ mod rules;
 mod sheet;
 mod words;
 
-pub use json::tables_json;
+pub use json::{ops_json, tables_json};
 pub use mermaid::{compartment_flow, decision_order, lifecycle_diagram};
 pub use numbers::{NUMBERS, Number};
 pub use sheet::Sheet;

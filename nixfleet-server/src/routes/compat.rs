@@ -3,6 +3,7 @@
 use http::StatusCode;
 use nixfleet_core::fleet::Accepted;
 use nixfleet_core::lifecycle::Signal;
+use nixfleet_core::render::ops_json;
 use nixfleet_core::sync::CommandView;
 use nixfleet_core::{Compartment, Op, Phase, Timestamp};
 use serde::Deserialize;
@@ -16,7 +17,7 @@ use super::commands::{Order, decide_one, named_op, stop_one};
 use super::hosts::{
     AddBody, ColorBody, HostRow, OutputQuery, added, colored, output_page, removed, single,
 };
-use super::{Route, answer, any_of, get_or_head, json as json_response, tables};
+use super::{Route, answer, any_of, get_or_head, json as json_response};
 use crate::auth::{Permission, Principal, filters};
 use crate::net::body;
 use crate::reject::{Problem, bad_request};
@@ -41,7 +42,7 @@ fn reads(api: &Api) -> Route {
         read(api, &["system-log"], events),
         read(api, &["events"], events),
         read(api, &["ops"], |_| async {
-            Ok(json!({ "ops": tables::ops() }))
+            Ok(json!({ "ops": ops_json() }))
         }),
         read(api, &["pipelines"], |_| async {
             Ok(json!({ "pipelines": [] }))
