@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::lifecycle::target;
 use super::rules::conditions;
 use super::words::{question, wire};
+use crate::compartment::Compartment;
 use crate::compartment::fact::FactName;
 use crate::compartment::rules::TABLES;
-use crate::compartment::Compartment;
 use crate::lifecycle::{Phase, TABLE};
 
 /// The lifecycle of a command: one arrow per pair of phases, with the rows that lead along it.
