@@ -8,9 +8,13 @@ import { Live } from "./live.js";
 import { Renderer } from "./render.js";
 import { Replica } from "./sync.js";
 import { Tooltip } from "./tooltip.js";
-import { opName } from "./words.js";
+
+/** How long something good is said; a refusal stays until it is dismissed. */
+const NOTICE_TIME = 8_000;
 
 const replica = new Replica();
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let noticeTimer;
 const rows = byId("rows", HTMLTableSectionElement);
 const tooltip = new Tooltip(rows);
 const details = new Details(() => replica.state, run, (command) =>
@@ -61,7 +65,7 @@ loadTables(1000);
  * @returns {Promise<?string>} The code of the refusal, if it was refused.
  */
 function run(op, host, confirm = false) {
-  return attempt(async () => `${opName(op)}: ${await dispatch(op, host, confirm)}`, host);
+  return attempt(async () => `${op} ${await dispatch(op, host, confirm)}`, host);
 }
 
 /**
@@ -71,6 +75,7 @@ function run(op, host, confirm = false) {
 async function attempt(action, host) {
   try {
     say(`${nameOf(host)}: ${await action()}`);
+    noticeTimer = setTimeout(() => say(""), NOTICE_TIME);
     return null;
   } catch (problem) {
     say(`${nameOf(host)}: ${problem instanceof Error ? problem.message : String(problem)}`);
@@ -83,6 +88,7 @@ async function attempt(action, host) {
  * @param {string} text
  */
 function say(text) {
+  clearTimeout(noticeTimer);
   if (details.isOpen) {
     details.say(text);
     return;

@@ -76,6 +76,8 @@ export class Tooltip {
   changed(hosts, all) {
     if (this.#anchor && !this.#anchor.isConnected) {
       this.close();
+    } else if (this.#anchor && this.title.textContent !== this.#anchor.dataset["title"]) {
+      this.#show(this.#short());
     }
     this.lookup.changed(hosts, all);
   }
