@@ -151,10 +151,12 @@ impl AgentCore {
         let Some(op) = Op::named(&frame.command) else {
             return Err(("unknown-op", "this agent does not know that operation"));
         };
-        if let (Some(not_after), Some(server_now)) = (frame.not_after, self.server_time(now))
-            && server_now.as_millis() > not_after
-        {
-            return Err(("lease", "the lease of the command ended before it arrived"));
+        if let Some(not_after) = frame.not_after {
+            // Without the server's time a lease cannot be judged, and then it counts as over.
+            let judged = self.server_time(now).map(Timestamp::as_millis);
+            if judged.is_none_or(|server_now| server_now > not_after) {
+                return Err(("lease", "the lease of the command ended before it arrived"));
+            }
         }
         match (op, &self.running) {
             (Op::Restart, _) | (_, None) => Ok(op),

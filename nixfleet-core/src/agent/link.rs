@@ -19,8 +19,8 @@ pub(super) enum Link {
     Down { attempt: u32, retry_at: Timestamp },
     /// An attempt is under way.
     Connecting { attempt: u32 },
-    /// `register` is sent, `registered` has not come.
-    Registering { attempt: u32, until: Timestamp },
+    /// `register` was sent then; `registered` has not come.
+    Registering { attempt: u32, sent: Timestamp },
     /// Registered.
     Ready {
         /// Server time minus local time in milliseconds, where the server tells its time.
@@ -34,7 +34,7 @@ impl Link {
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         match self {
             Link::Down { retry_at, .. } => Some(*retry_at),
-            Link::Registering { until, .. } => Some(*until),
+            Link::Registering { sent, .. } => Some(*sent + REGISTRATION_TIMEOUT),
             Link::Connecting { .. } | Link::Ready { .. } => None,
         }
     }
@@ -61,10 +61,7 @@ impl AgentCore {
             Link::Ready { .. } => 0,
         };
         self.observation = observation;
-        self.link = Link::Registering {
-            attempt,
-            until: now + REGISTRATION_TIMEOUT,
-        };
+        self.link = Link::Registering { attempt, sent: now };
         let running = self.running.as_ref();
         let register = frames::register(&self.config, &self.observation, &self.journal, running);
         vec![send(AgentFrame::Register(Box::new(register)))]
@@ -119,9 +116,15 @@ impl AgentCore {
     }
 
     fn registered(&mut self, registered: &Registered, now: Timestamp) -> Vec<AgentEffect> {
+        // The server read its clock after `register` was sent, so counting from there is never
+        // behind it, however long the answer took: a late frame cannot outlive its lease. A
+        // repeated answer tells nothing new.
+        let Link::Registering { sent, .. } = self.link else {
+            return Vec::new();
+        };
         let offset = registered
             .server_time
-            .map(|server| server.saturating_sub(now.as_millis()));
+            .map(|server| server.saturating_sub(sent.as_millis()));
         let confirms = registered.protocol.is_some();
         self.link = Link::Ready { offset, confirms };
         self.next_heartbeat = Some(now + self.config.interval);
@@ -135,7 +138,8 @@ impl AgentCore {
 
     fn confirm(&mut self, confirm: &Confirm, now: Timestamp) -> Vec<AgentEffect> {
         if let (Link::Ready { offset, .. }, Some(server)) = (&mut self.link, confirm.server_time) {
-            *offset = Some(server.saturating_sub(now.as_millis()));
+            // A confirm may have been long on its way: it only ever moves the clock forward.
+            *offset = (*offset).max(Some(server.saturating_sub(now.as_millis())));
         }
         let Ok(command) = confirm.command_id.parse::<CommandId>() else {
             return Vec::new();
@@ -147,7 +151,7 @@ impl AgentCore {
         vec![self.journal_entry(super::JournalEntry::Confirmed { command })]
     }
 
-    /// The server's time as far as it can be known here; it is never ahead of the true one.
+    /// The server's time as far as it can be known here; it is never behind the true one.
     pub(super) fn server_time(&self, now: Timestamp) -> Option<Timestamp> {
         let Link::Ready {
             offset: Some(offset),

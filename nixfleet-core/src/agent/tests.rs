@@ -522,3 +522,35 @@ fn an_existing_dashboard_without_ids_is_served() {
         .is_empty()
     );
 }
+
+#[test]
+fn c03_a_slow_answer_to_the_registration_does_not_stretch_a_lease() {
+    for (answer, arrives, starts) in [(0, 10, 1), (0, 59, 1), (100, 110, 0)] {
+        let (mut core, _) = AgentCore::start(config("one"), Journal::default(), at(0));
+        let _ = core.handle(AgentInput::Connected(seen('a', "/x")), at(0));
+        let frame = ServerFrame::Registered(Registered {
+            host_id: "web-1".into(),
+            protocol: Some(PROTOCOL_VERSION),
+            // Stamped at once, delivered later.
+            server_time: Some(at(0).as_millis()),
+            ..Registered::default()
+        });
+        let fresh_id = id(99);
+        let slow = AgentInput::Frame { frame, fresh_id };
+        // The wait for an answer is bounded, so a very late one belongs to a new attempt.
+        let _ = core.handle(slow, at(answer.min(29)));
+        let frame = ServerFrame::Command(CommandFrame {
+            command: "pull".into(),
+            command_id: Some(id(1).to_string()),
+            seq: Some(1),
+            not_after: Some(at(60).as_millis()),
+            ..CommandFrame::default()
+        });
+        let effects = core.handle(AgentInput::Frame { frame, fresh_id }, at(arrives));
+        assert_eq!(
+            spawns(&effects),
+            starts,
+            "arrives {arrives} s after the clock was read"
+        );
+    }
+}
