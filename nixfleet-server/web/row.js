@@ -5,7 +5,8 @@ import { element, setAttribute, setShape, setText, shape } from "./dom.js";
 import {
   COMPARTMENTS,
   COMPARTMENT_NAMES,
-  attentionText,
+  attentionLabel,
+  attentionNote,
   clockTime,
   commandText,
   counted,
@@ -16,6 +17,7 @@ import {
 import { FINAL_PHASES } from "./state.js";
 
 /** @import { CommandView, HostView, Status, StatusView, Tables } from "./types.js" */
+/** @import { Note } from "./words.js" */
 
 /** The operations that every row offers. */
 const BUTTONS = ["pull", "switch", "test"];
@@ -63,9 +65,13 @@ export class Row {
     setText(this.presence, presence(host));
     setAttribute(this.element, "data-online", host.online ? "yes" : "no");
     setText(this.system, operatingSystem(host));
-    this.#patchAttentions(statuses, tables);
+    const notes = (statuses?.a ?? []).map((one) => attentionNote(tables, one));
+    this.#patchAttentions(notes);
     for (const [index, dot] of this.dots.entries()) {
-      dot.patch(index, statuses, tables);
+      const status = statuses?.s[index] ?? "unknown";
+      const reason = statuses?.r[index];
+      const sentence = reason ? reasonText(tables, reason) : "not known yet";
+      dot.patch(status, sentence, notes);
     }
     this.#patchCommand(commands);
     const busy = commands.some((command) => !FINAL_PHASES.has(command.phase));
@@ -77,21 +83,14 @@ export class Row {
     }
   }
 
-  /**
-   * @param {StatusView | undefined} statuses
-   * @param {?Tables} tables
-   */
-  #patchAttentions(statuses, tables) {
-    const shown = (statuses?.a ?? []).map((one) => ({
-      code: one.code,
-      ...attentionText(tables, one),
-    }));
-    const key = JSON.stringify(shown);
+  /** @param {Note[]} notes */
+  #patchAttentions(notes) {
+    const key = JSON.stringify(notes);
     if (this.attentions.dataset["key"] === key) {
       return;
     }
     this.attentions.dataset["key"] = key;
-    const badges = shown.map(({ code, label, text }) =>
+    const badges = notes.map(({ code, label, text }) =>
       element("li", { class: "badge", "data-attention": code, title: text }, label),
     );
     this.attentions.replaceChildren(...badges);
@@ -128,19 +127,14 @@ class Dot {
   }
 
   /**
-   * @param {number} index
-   * @param {StatusView | undefined} statuses
-   * @param {?Tables} tables
+   * @param {Status} status
+   * @param {string} sentence
+   * @param {Note[]} notes
    */
-  patch(index, statuses, tables) {
-    const status = statuses?.s[index] ?? "unknown";
-    const reason = statuses?.r[index];
-    const beside = (statuses?.a ?? [])
-      .map((one) => ({ code: one.code, ...attentionText(tables, one) }))
-      .filter((one) => one.compartment === this.compartment);
-    const pending = beside.some((one) => one.code === "update-pending");
-    const sentences = reason ? [reasonText(tables, reason)] : [];
-    sentences.push(...beside.map((one) => one.text));
+  patch(status, sentence, notes) {
+    const beside = notes.filter((note) => note.compartment === this.compartment);
+    const pending = beside.some((note) => note.code === "update-pending");
+    const sentences = [sentence, ...beside.map((note) => note.text)];
     const title = `${COMPARTMENT_NAMES[this.compartment]}: ${statusName(status, pending)}`;
     setAttribute(this.button, "aria-label", [title, sentences.join(". ")].join(": "));
     setAttribute(this.button, "data-title", title);
@@ -175,7 +169,7 @@ export function totals(hosts, statuses, tables) {
     sum.online += host.online ? 1 : 0;
     sum.green += status?.g ? 1 : 0;
     for (const attention of status?.a ?? []) {
-      const { label } = attentionText(tables, attention);
+      const label = attentionLabel(tables, attention.code);
       beside.set(label, (beside.get(label) ?? 0) + 1);
     }
   }

@@ -53,6 +53,10 @@ const PHASES = {
   SUPERSEDED: "superseded",
 };
 
+// Made once: making one costs more than a whole row.
+const TIME = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const DAY = new Intl.DateTimeFormat([], { year: "numeric", month: "short", day: "numeric" });
+
 /** @param {string} op */
 export function opName(op) {
   return OP_NAMES[op] ?? capital(op.replaceAll("-", " "));
@@ -97,18 +101,31 @@ export function reasonText(tables, reason) {
 }
 
 /**
- * Label, short sentence and compartment of an attention.
+ * What is said beside the statuses of a host.
+ * @typedef {{ code: string, label: string, text: string, compartment: ?string }} Note
+ *
  * @param {?Tables} tables
  * @param {Coded} attention
+ * @returns {Note}
  */
-export function attentionText(tables, attention) {
-  const row = tables?.attentions.find((one) => one.code === attention.code);
-  const plain = plainCode(attention.code);
+export function attentionNote(tables, attention) {
+  const { code } = attention;
+  const row = tables?.attentions.find((one) => one.code === code);
   return {
-    label: row?.label ?? plain,
-    text: row ? fill(row.template, attention) : plain,
+    code,
+    label: row?.label ?? plainCode(code),
+    text: row ? fill(row.template, attention) : plainCode(code),
     compartment: row?.compartment ?? null,
   };
+}
+
+/**
+ * The name of an attention in two or three words.
+ * @param {?Tables} tables
+ * @param {string} code
+ */
+export function attentionLabel(tables, code) {
+  return tables?.attentions.find((one) => one.code === code)?.label ?? plainCode(code);
 }
 
 /**
@@ -139,12 +156,9 @@ export function clockTime(millis) {
   if (Number.isNaN(moment.getTime())) {
     return "?";
   }
-  const time = moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
-  if (moment.toDateString() === new Date().toDateString()) {
-    return time;
-  }
-  const day = moment.toLocaleDateString([], { year: "numeric", month: "short", day: "numeric" });
-  return `${day} ${time}`;
+  const time = TIME.format(moment);
+  const today = moment.toDateString() === new Date().toDateString();
+  return today ? time : `${DAY.format(moment)} ${time}`;
 }
 
 /** @param {number} count @param {string} thing */
