@@ -25,7 +25,7 @@ use crate::net::{self, Drain, SocketLimits};
 use crate::output::{self, Output};
 use crate::perform::Performer;
 use crate::persist::{Persist, PersistError, ReadOnly};
-use crate::routes::agent_ws::AgentChannel;
+use crate::routes::agent_ws::{AgentChannel, REGISTER_WITHIN};
 use crate::routes::api::Api;
 use crate::routes::browser_ws::LiveChannel;
 use crate::routes::health::Readiness;
@@ -46,8 +46,8 @@ const FIRST_READING: Duration = FETCH_BUDGET;
 pub struct Replacements {
     /// The journal instead of the database.
     pub journal: Option<Arc<dyn Persist>>,
-    /// Bounds of the sockets of agents.
-    pub agent_sockets: Option<SocketLimits>,
+    /// How long an agent may take to register.
+    pub register_within: Option<Duration>,
 }
 
 /// Why the server did not start.
@@ -187,7 +187,8 @@ impl Server {
                 output: output.clone(),
                 telemetry: telemetry.clone(),
                 clock,
-                limits: replacements.agent_sockets.unwrap_or(SocketLimits::AGENT),
+                limits: SocketLimits::AGENT,
+                register_within: replacements.register_within.unwrap_or(REGISTER_WITHIN),
             },
             LiveChannel {
                 auth: auth.clone(),

@@ -8,7 +8,9 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, STRICT_TRANSPORT_SECURITY};
+use http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, STRICT_TRANSPORT_SECURITY,
+};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
@@ -163,6 +165,8 @@ where
     let body = match problem {
         Some(problem) => {
             head.headers.remove(CONTENT_LENGTH);
+            // A compressed body is replaced by one that is not.
+            head.headers.remove(CONTENT_ENCODING);
             head.headers.insert(CONTENT_TYPE, PROBLEM_JSON);
             for (name, value) in problem.headers() {
                 head.headers.insert(name.clone(), value.clone());

@@ -23,7 +23,7 @@ use crate::output::Output;
 use crate::telemetry::Telemetry;
 
 /// An agent that has not registered after this long is closed.
-const REGISTER_WITHIN: Duration = Duration::from_secs(10);
+pub const REGISTER_WITHIN: Duration = Duration::from_secs(10);
 const POLICY: u16 = 1008;
 const RESTART: u16 = 1012;
 
@@ -44,6 +44,8 @@ pub struct AgentChannel {
     pub clock: Clock,
     /// Bounds of a socket.
     pub limits: SocketLimits,
+    /// How long an agent may take to register.
+    pub register_within: Duration,
 }
 
 /// `GET /ws`: bearer only, checked before the upgrade.
@@ -133,7 +135,7 @@ impl Conversation {
     async fn talk(&mut self, socket: &mut Socket, peer: &mut Peer) -> CloseReason {
         let principal = Principal::Agent(self.agent.clone());
         let revocation = self.channel.auth.watch(&principal);
-        let deadline = Instant::now() + REGISTER_WITHIN;
+        let deadline = Instant::now() + self.channel.register_within;
         loop {
             let next = tokio::select! {
                 biased;
@@ -141,7 +143,7 @@ impl Conversation {
                 Ok(farewell) = &mut peer.farewell => Next::Close(farewell.code, farewell.reason),
                 () = revocation.revoked() => Next::Close(POLICY, "the token was revoked"),
                 () = sleep_until(deadline), if self.host.is_none() => {
-                    Next::Close(POLICY, "register within 10 s")
+                    Next::Close(POLICY, "register first, and soon")
                 }
                 received = socket.receive() => match received {
                     Received::Text(text) => self.take(peer, &text).await,

@@ -1,6 +1,7 @@
 //! Tests of the server adapters with real SQLite, real git and real sockets.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod app;
 mod command;
 mod network;
 mod sources;

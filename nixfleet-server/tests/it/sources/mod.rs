@@ -4,5 +4,5 @@ mod git_failures;
 mod git_reading;
 mod page;
 mod polling;
-mod repo;
+pub mod repo;
 mod web;

@@ -1,0 +1,9 @@
+//! The whole server over real sockets, with agents and clients played by the tests.
+
+mod access;
+mod agents;
+mod commands;
+mod existing;
+mod harness;
+mod journal;
+mod live;
