@@ -229,14 +229,14 @@ impl Browser {
         Ok(())
     }
 
-    /// Everything the page complained about so far.
+    /// Everything the page complained about since the last call.
     ///
     /// # Errors
     /// If the browser is gone.
-    pub async fn troubles(&mut self) -> Result<Vec<String>, BrowserError> {
+    pub async fn take_troubles(&mut self) -> Result<Vec<String>, BrowserError> {
         self.evaluate("new Promise((done) => setTimeout(done, 0))")
             .await?;
-        Ok(self.troubles.clone())
+        Ok(std::mem::take(&mut self.troubles))
     }
 
     /// Sends any command of the protocol to the page.

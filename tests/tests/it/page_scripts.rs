@@ -17,7 +17,7 @@ async fn what_breaks_the_policy_or_throws_is_noticed() {
     };
     let page = "<p>quiet</p>";
     browser.open(&serve(page).await).await.unwrap();
-    assert_eq!(browser.troubles().await.unwrap(), Vec::<String>::new());
+    assert_eq!(browser.take_troubles().await.unwrap(), Vec::<String>::new());
 
     let page = "<p onclick='x()'>loud</p><script>document.title = 'ran'</script>";
     browser.open(&serve(page).await).await.unwrap();
@@ -25,7 +25,7 @@ async fn what_breaks_the_policy_or_throws_is_noticed() {
                   console.error('said so'); document.body.innerHTML = '<b>x</b>'";
     let refused = browser.evaluate(script).await.unwrap_err().to_string();
     assert!(refused.contains("TrustedHTML"), "{refused}");
-    let troubles = browser.troubles().await.unwrap().join("\n");
+    let troubles = browser.take_troubles().await.unwrap().join("\n");
     for expected in ["policy:", "script-src", "on purpose", "said so"] {
         assert!(troubles.contains(expected), "{expected} in {troubles}");
     }
@@ -53,7 +53,7 @@ async fn the_replica_of_the_page_follows_the_recorded_traces() {
         assert_eq!(followed["steps"], Value::from(expected), "trace {index}");
         assert_eq!(followed["state"], trace["state"], "trace {index}");
     }
-    assert_eq!(browser.troubles().await.unwrap(), Vec::<String>::new());
+    assert_eq!(browser.take_troubles().await.unwrap(), Vec::<String>::new());
 }
 
 const TRACES: &str = include_str!("../../golden/sync_traces.json");
