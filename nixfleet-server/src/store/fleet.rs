@@ -1,5 +1,7 @@
 //! The fleet in the store: batches of records in, a snapshot out.
 
+use std::collections::BTreeMap;
+
 use nixfleet_core::desired::RemoteWatch;
 use nixfleet_core::fleet::{HostRecord, Record, Snapshot};
 use nixfleet_core::lifecycle::Command;
@@ -34,20 +36,7 @@ impl Store {
 
     async fn write_batch(&self, batch: &[Record]) -> Result<(), StoreError> {
         let mut writing = self.database.begin().await?;
-        // Commands that leave a lane go before those that enter one.
-        let enters = |record: &Record| match record {
-            Record::Command(command) => command.phase.is_active(),
-            Record::Host(_)
-            | Record::HostRemoved(_)
-            | Record::Remote(_)
-            | Record::Event(_)
-            | Record::Audit(_)
-            | Record::Version(_) => false,
-        };
-        for record in batch.iter().filter(|record| !enters(record)) {
-            write_record(&mut writing, record).await?;
-        }
-        for record in batch.iter().filter(|record| enters(record)) {
+        for record in in_writing_order(batch) {
             write_record(&mut writing, record).await?;
         }
         Ok(writing.commit().await?)
@@ -190,4 +179,35 @@ impl TryFrom<EventRow> for EventView {
             text: row.text,
         })
     }
+}
+
+/// Commands that leave a lane go before those that enter one, which the rule "one active command in
+/// a lane" demands of every single statement. Of several records of one command only the last
+/// counts: an earlier one must never be written over a later one.
+fn in_writing_order(batch: &[Record]) -> impl Iterator<Item = &Record> {
+    let command = |record: &Record| match record {
+        Record::Command(command) => Some((command.id, command.phase.is_active())),
+        Record::Host(_)
+        | Record::HostRemoved(_)
+        | Record::Remote(_)
+        | Record::Event(_)
+        | Record::Audit(_)
+        | Record::Version(_) => None,
+    };
+    let mut last = BTreeMap::new();
+    for (index, record) in batch.iter().enumerate() {
+        if let Some((id, _)) = command(record) {
+            last.insert(id, index);
+        }
+    }
+    let mut leaving = Vec::new();
+    let mut entering = Vec::new();
+    for (index, record) in batch.iter().enumerate() {
+        match command(record) {
+            Some((id, _)) if last.get(&id) != Some(&index) => {}
+            Some((_, true)) => entering.push(record),
+            Some((_, false)) | None => leaving.push(record),
+        }
+    }
+    leaving.into_iter().chain(entering)
 }

@@ -164,6 +164,32 @@ async fn one_batch_may_end_a_command_and_start_the_next_in_any_order() {
 }
 
 #[tokio::test]
+async fn of_several_records_of_a_command_in_one_batch_the_last_stays() {
+    let home = Home::new();
+    let (store, command) = with_pull(&home).await;
+    let verifying = Command {
+        phase: Phase::Verifying,
+        ..command.clone()
+    };
+    let ended = Command {
+        phase: Phase::Success,
+        ..command.clone()
+    };
+    let batch = [
+        Record::Command(verifying),
+        Record::Command(ended.clone()),
+        version(8),
+    ];
+    store.commit(&batch).await.unwrap();
+    assert_eq!(commands(&store).await, [ended]);
+    let next = Command {
+        id: command_id(9),
+        ..command
+    };
+    store.commit(&[Record::Command(next)]).await.unwrap();
+}
+
+#[tokio::test]
 async fn only_open_commands_and_the_last_ended_one_are_read_back() {
     let home = Home::new();
     let (store, command) = with_pull(&home).await;
