@@ -5,7 +5,8 @@
 )]
 
 mod closed;
+mod differential;
 mod goals;
 mod laws;
 mod scenarios;
-mod world;
+pub mod world;

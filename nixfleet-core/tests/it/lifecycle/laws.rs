@@ -66,7 +66,7 @@ fn message() -> impl Strategy<Value = Word> {
     ]
 }
 
-fn word() -> impl Strategy<Value = Word> {
+pub(super) fn word() -> impl Strategy<Value = Word> {
     let seconds = select(vec![0, 1, 5, 10, 40, 70, 120, 300, 600, 1800, 3600, 90_000]);
     prop_oneof![
         6 => message(),
@@ -85,14 +85,14 @@ fn word() -> impl Strategy<Value = Word> {
 }
 
 #[derive(Clone, Debug)]
-struct Beginning {
-    op: Op,
-    protocol: AgentProtocol,
-    automation: bool,
-    queued: bool,
+pub(super) struct Beginning {
+    pub op: Op,
+    pub protocol: AgentProtocol,
+    pub automation: bool,
+    pub queued: bool,
 }
 
-fn beginning() -> impl Strategy<Value = Beginning> {
+pub(super) fn beginning() -> impl Strategy<Value = Beginning> {
     let protocol = select(vec![
         AgentProtocol::Commands,
         AgentProtocol::Commands,
@@ -108,7 +108,7 @@ fn beginning() -> impl Strategy<Value = Beginning> {
     )
 }
 
-fn begin(beginning: &Beginning) -> Play {
+pub(super) fn begin(beginning: &Beginning) -> Play {
     let mut world = World::new(beginning.op, beginning.protocol);
     if beginning.automation {
         world = world.by(automation());
@@ -153,7 +153,7 @@ fn due(command: &Command) -> Option<Deadline> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn b04_every_live_state_has_exactly_one_armed_deadline(

@@ -3,3 +3,4 @@
 
 pub mod compartments;
 pub mod compartments_text;
+pub mod lifecycle;
