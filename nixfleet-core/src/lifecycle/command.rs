@@ -162,7 +162,7 @@ pub struct Command {
     pub sent_at: Option<Timestamp>,
     /// How often it was given to the connection.
     pub attempts: u32,
-    /// End of the lease: the agent starts nothing after it.
+    /// End of the lease: an agent that speaks ids starts nothing after it.
     pub not_after: Option<Timestamp>,
     /// When the agent was first known to have it.
     pub acknowledged_at: Option<Timestamp>,
@@ -307,7 +307,8 @@ impl Command {
         self.connected = true;
         self.sent_at = Some(now);
         self.attempts = 1;
-        self.not_after = Some(now + timing::LEASE);
+        let leased = self.protocol == AgentProtocol::Commands && !self.by_server();
+        self.not_after = leased.then(|| now + timing::LEASE);
     }
 
     pub(super) fn record_exit(&mut self, report: &ExitReport, now: Timestamp) {

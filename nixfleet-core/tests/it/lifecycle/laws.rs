@@ -16,7 +16,7 @@ use proptest::sample::select;
 
 use super::world::{Facts, Play, Process, Word, World, automation, start_time};
 
-const CASES: u32 = 1000;
+const CASES: u32 = 500;
 
 fn ops() -> Vec<Op> {
     OPS.iter().map(|spec| spec.op).collect()

@@ -86,6 +86,7 @@ fn stories() -> Vec<Story> {
         ("killed before it was acknowledged", Ours(Op::Pull), vec![TERM, W::Wait(41), W::Accepted, W::Exit(Stopped, 130)], P::Killed),
         ("killed, and nobody confirms", Ours(Op::Pull), vec![TERM, W::Wait(69), W::Wait(1)], P::Error),
         ("it ended before the signal", Ours(Op::Pull), vec![W::Accepted, TERM, W::Exit(Ok, 0), RIGHT], P::Success),
+        ("killed, and the agent returns without it", Ours(Op::Pull), vec![TERM, W::Disconnect, EMPTY_HANDED, W::Exit(Stopped, 130)], P::Killed),
         ("not sent, while killing", Ours(Op::Pull), vec![TERM, LOST], P::Error),
         ("killed while away, unknown on return", Ours(Op::Pull), vec![W::Accepted, W::Wait(2 * MINUTE), TERM, W::Disconnect, EMPTY_HANDED], P::Error),
         ("interrupted", Ours(Op::Pull), vec![W::Accepted, W::Exit(Interrupted, -1)], P::Error),
