@@ -1,5 +1,9 @@
 //! The life of a command, told once more from the prose of the specification: no table, no armed
 //! deadline. It looks at the clock every second and asks, sentence by sentence, what is due.
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "prose names the cases it is about, and is silent on the others"
+)]
 
 use nixfleet_core::Op;
 use nixfleet_core::lifecycle::{Phase, Signal, Withdrawal};
