@@ -6,7 +6,7 @@ use super::ending::Ending;
 use super::event::{Address, Event, EventKind};
 use super::goal::{self, Verdict};
 use super::guard::Guard;
-use super::table::{self, To};
+use super::table::{self, Row, To};
 use super::{Step, classify};
 use crate::host::{AgentProtocol, HostObservation};
 use crate::time::Timestamp;
@@ -39,20 +39,25 @@ impl Command {
     /// Lets time pass: fires every deadline that is due. A spurious call does nothing.
     #[must_use]
     pub fn handle_timeout(&mut self, now: Timestamp) -> Vec<Step> {
-        let mut trace = Transcript::default();
-        self.fire_due(now, &mut trace);
-        trace.steps
+        self.handle_timeout_traced(now).steps
     }
 
     /// [`Command::handle`], and the rows of the table that were used, for traces and audits.
     #[must_use]
     pub fn handle_traced(&mut self, event: &Event<'_>, now: Timestamp) -> Transcript {
+        self.handle_by(table::RULES, event, now)
+    }
+
+    /// [`Command::handle_traced`] by other rules than those in force: for tests that ask whether
+    /// a changed rule would be noticed.
+    #[must_use]
+    pub fn handle_by(&mut self, rules: &[&[Row]], event: &Event<'_>, now: Timestamp) -> Transcript {
         let mut trace = Transcript::default();
         // What passed while the server was down must not fire before it has seen its agents.
         if event.kind() == EventKind::ServerRestart {
             self.notice(now);
         } else {
-            self.fire_due(now, &mut trace);
+            self.fire_due(rules, now, &mut trace);
         }
         let now = self.latest;
         if event.address().is_some_and(|to| !self.concerns(to)) {
@@ -62,14 +67,14 @@ impl Command {
             for report in hello.results {
                 if self.concerns(report.address()) {
                     let result = Event::Exited(Box::new(report.clone()));
-                    self.apply(Cause::Event(&result), now, &mut trace);
+                    self.apply(rules, Cause::Event(&result), now, &mut trace);
                 }
             }
         }
-        self.apply(Cause::Event(event), now, &mut trace);
+        self.apply(rules, Cause::Event(event), now, &mut trace);
         if let Some(observation) = self.facts_after_exit(event) {
             let verdict = goal::goal_verdict(self, observation);
-            self.apply(Cause::Facts(observation, &verdict), now, &mut trace);
+            self.apply(rules, Cause::Facts(observation, &verdict), now, &mut trace);
         }
         trace
     }
@@ -77,8 +82,14 @@ impl Command {
     /// [`Command::handle_timeout`], and the rows of the table that were used.
     #[must_use]
     pub fn handle_timeout_traced(&mut self, now: Timestamp) -> Transcript {
+        self.handle_timeout_by(table::RULES, now)
+    }
+
+    /// [`Command::handle_timeout_traced`] by other rules than those in force.
+    #[must_use]
+    pub fn handle_timeout_by(&mut self, rules: &[&[Row]], now: Timestamp) -> Transcript {
         let mut trace = Transcript::default();
-        self.fire_due(now, &mut trace);
+        self.fire_due(rules, now, &mut trace);
         trace
     }
 
@@ -159,20 +170,26 @@ impl Command {
         }
     }
 
-    fn fire_due(&mut self, now: Timestamp, trace: &mut Transcript) {
+    fn fire_due(&mut self, rules: &[&[Row]], now: Timestamp, trace: &mut Transcript) {
         self.notice(now);
         // Every firing arms a later deadline or moves on; the bound is a second belt.
         for _ in 0..16 {
             let Some(due) = self.deadline.filter(|due| due.at <= self.latest) else {
                 break;
             };
-            self.apply(Cause::Due(due.reason), self.latest, trace);
+            self.apply(rules, Cause::Due(due.reason), self.latest, trace);
         }
     }
 
-    fn apply(&mut self, cause: Cause<'_>, now: Timestamp, trace: &mut Transcript) {
+    fn apply(
+        &mut self,
+        rules: &[&[Row]],
+        cause: Cause<'_>,
+        now: Timestamp,
+        trace: &mut Transcript,
+    ) {
         let (kind, guard) = self.classify(cause, now);
-        let Some(row) = table::row(self.phase, kind, guard) else {
+        let Some(row) = table::row_of(rules, self.phase, kind, guard) else {
             return;
         };
         trace.rows.push(row.id);

@@ -34,4 +34,4 @@ pub use machine::Transcript;
 pub use outcome::{DeployEffect, ENDINGS, EndingSpec, Trace};
 pub use phase::Phase;
 pub use step::Step;
-pub use table::{Arm, Do, IGNORED, Row, TABLE, To, row};
+pub use table::{Arm, Do, IGNORED, RULES, Row, TABLE, To, row};

@@ -339,11 +339,21 @@ const fn ignored(
     }
 }
 
+/// The rules in force: [`TABLE`] and [`IGNORED`].
+pub const RULES: &[&[Row]] = &[TABLE, IGNORED];
+
 /// The row for a case. There is exactly one; a test proves it.
 #[must_use]
 pub fn row(phase: Phase, kind: EventKind, guard: Guard) -> Option<&'static Row> {
-    TABLE
-        .iter()
-        .chain(IGNORED)
-        .find(|row| row.covers(phase, kind, guard))
+    row_of(RULES, phase, kind, guard)
+}
+
+pub(super) fn row_of<'a>(
+    rules: &[&'a [Row]],
+    phase: Phase,
+    kind: EventKind,
+    guard: Guard,
+) -> Option<&'a Row> {
+    let mut rows = rules.iter().copied().flatten();
+    rows.find(|row| row.covers(phase, kind, guard))
 }

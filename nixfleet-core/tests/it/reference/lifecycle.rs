@@ -305,10 +305,8 @@ impl Story {
             Word::Kill(signal) => self.kill_request(*signal, t),
             Word::Extend(minutes) => self.extend(i64::try_from(*minutes).unwrap() * MINUTE, t),
             Word::Ignore => match self.phase {
-                Phase::RunningWarning | Phase::TimeoutPending => {
-                    if !self.may_still_start(t) {
-                        self.go(Phase::Skipped, t);
-                    }
+                Phase::RunningWarning | Phase::TimeoutPending if !self.may_still_start(t) => {
+                    self.go(Phase::Skipped, t);
                 }
                 Phase::AwaitingReconnect => self.stop_waiting(t),
                 _ => {}
