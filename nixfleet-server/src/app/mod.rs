@@ -1,22 +1,20 @@
 //! The whole server, put together: store, fleet, hub, remote, network. `serve` starts it, and so
 //! do tests.
 
+mod parts;
 mod remote;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nixfleet_core::Timestamp;
 use nixfleet_core::desired::{FETCH_BUDGET, RemotePolicy};
-use nixfleet_core::fleet::{Fleet, FleetConfig, Snapshot};
-use nixfleet_core::host::Presence;
+use nixfleet_core::fleet::{Fleet, FleetConfig};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::agents::Agents;
-use crate::auth::{Auth, AuthSettings, LoginBudgets};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::hub::{self, Hub};
@@ -28,16 +26,12 @@ use crate::persist::{Persist, PersistError, ReadOnly};
 use crate::routes::agent_ws::{AgentChannel, REGISTER_WITHIN};
 use crate::routes::api::Api;
 use crate::routes::browser_ws::LiveChannel;
-use crate::routes::health::Readiness;
-use crate::routes::{self, Route, any_of};
-use crate::sources::{GitSource, Limits as SourceLimits, Poller, Source, VersionJsonSource};
-use crate::store::{Condition, DataFolder, Store, StoreError};
+use crate::sources::{Poller, Source};
+use crate::store::{DataFolder, Store, StoreError};
 use crate::telemetry::Telemetry;
 
 /// How long command output is kept.
 const KEEP_OUTPUT: Duration = Duration::from_secs(30 * 24 * 3600);
-/// How often it is written down when connected hosts were last heard of.
-const PRESENCE_EVERY: Duration = Duration::from_secs(30);
 /// How long the first reading of the remote may hold up the start.
 const FIRST_READING: Duration = FETCH_BUDGET;
 
@@ -72,18 +66,30 @@ pub enum StartError {
     Source(#[from] crate::sources::RemoteError),
 }
 
+/// Why the server ended by itself. The process must end with a failure, so that whoever watches it
+/// starts it again; the next start goes on from what is on record.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// What was to be done could not be put on record, so it was not done.
+    #[error("nothing may be done that is not on record")]
+    Journal(#[from] PersistError),
+    /// A task of the server panicked.
+    #[error("a task of the server failed")]
+    Panic(#[from] tokio::task::JoinError),
+}
+
 /// A running server.
 pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
-    /// The names under which it answers, and whether they are enforced.
-    pub auth: Arc<Auth>,
     /// The way to its hub.
     pub hub: Hub,
+    /// Its feed of changes.
+    pub feed: Arc<Feed>,
     /// Its database.
     pub store: Store,
     shutdown: CancellationToken,
-    task: JoinHandle<Result<Drain, PersistError>>,
+    task: JoinHandle<Result<Drain, Fault>>,
 }
 
 impl Server {
@@ -104,13 +110,13 @@ impl Server {
         // 2. What was known, and the time, which never runs backwards over a restart.
         let store = Store::open(DataFolder::take(&config.data_dir)?).await?;
         let snapshot = store.load().await?;
-        let intact = is_intact(&store);
-        let clock = Clock::not_before(last_moment(&snapshot));
+        let intact = parts::is_intact(&store);
+        let clock = Clock::not_before(parts::last_moment(&snapshot));
 
         // 3. The remote is read while the rest is put together.
         let shutdown = CancellationToken::new();
         let polling = CancellationToken::new();
-        let source = source(&config)?;
+        let source = parts::source(&config)?;
         let remote_configured = source.is_some();
         let mirror = source.as_ref().and_then(Source::mirror);
         let (readings, readings_out) = mpsc::channel(1);
@@ -166,7 +172,7 @@ impl Server {
         ));
 
         // 5. Who may come in, and what they find.
-        let auth = authentication(&config, &store, clock.clone());
+        let auth = parts::authentication(&config, &store, clock.clone());
         let snapshots = Arc::new(Snapshots::new(hub.clone()));
         let api = Api {
             auth: auth.clone(),
@@ -178,7 +184,7 @@ impl Server {
             remote: config.repo.as_ref().map(|remote| remote.shown().into()),
             idempotency: Arc::default(),
         };
-        let routes = all_routes(
+        let routes = parts::all_routes(
             &api,
             AgentChannel {
                 auth: auth.clone(),
@@ -196,7 +202,7 @@ impl Server {
                 snapshots,
                 limits: SocketLimits::BROWSER,
             },
-            readiness(&store, &hub),
+            parts::readiness(&store, &hub),
         );
 
         // 6. One reading before anybody is let in: no client sees "not read yet" without need.
@@ -214,13 +220,13 @@ impl Server {
                 async move { auth.housekeeping(stop).await }
             }),
             tokio::spawn({
-                let stop = shutdown.clone();
+                let (feed, stop) = (feed.clone(), shutdown.clone());
                 let telemetry = telemetry.clone();
                 async move { feed.run(&telemetry, stop).await }
             }),
             tokio::spawn({
                 let (store, stop) = (store.clone(), shutdown.clone());
-                async move { record_presence(&store, &telemetry, stop).await }
+                async move { parts::record_presence(&store, &telemetry, stop).await }
             }),
             tokio::spawn({
                 let stop = shutdown.clone();
@@ -249,8 +255,8 @@ impl Server {
         ));
         Ok(Self {
             address,
-            auth,
             hub,
+            feed,
             store,
             shutdown,
             task,
@@ -266,10 +272,9 @@ impl Server {
     /// Waits for the end.
     ///
     /// # Errors
-    /// [`PersistError`] if the journal could not be written: the process must end with a failure, so
-    /// that whoever watches it starts it again.
-    pub async fn ended(self) -> Result<Drain, PersistError> {
-        self.task.await.map_err(PersistError::new)?
+    /// [`Fault`] if the server ended by itself.
+    pub async fn ended(self) -> Result<Drain, Fault> {
+        self.task.await?
     }
 }
 
@@ -284,18 +289,17 @@ struct Stops {
 /// said before their connections closed is still taken in.
 async fn run(
     serving: impl Future<Output = Drain>,
-    hub_task: JoinHandle<Result<(), PersistError>>,
+    mut hub_task: JoinHandle<Result<(), PersistError>>,
     store: Store,
     stops: Stops,
     chores: Vec<JoinHandle<()>>,
-) -> Result<Drain, PersistError> {
-    let mut hub_task = hub_task;
+) -> Result<Drain, Fault> {
     let mut serving = std::pin::pin!(serving);
     let mut failed = None;
     let drain = tokio::select! {
         drain = &mut serving => drain,
         ended = &mut hub_task => {
-            failed = Some(ended.map_err(PersistError::new).flatten());
+            failed = Some(ended);
             tracing::error!("the hub has ended; closing every connection");
             stops.shutdown.cancel();
             serving.await
@@ -303,136 +307,14 @@ async fn run(
     };
     stops.polling.cancel();
     stops.hub.cancel();
-    let outcome = match failed {
-        Some(outcome) => outcome,
-        None => hub_task.await.map_err(PersistError::new).flatten(),
+    let ended = match failed {
+        Some(ended) => ended,
+        None => hub_task.await,
     };
     for chore in chores {
         chore.await.ok();
     }
     store.close().await;
-    outcome.map(|()| drain)
-}
-
-fn all_routes(api: &Api, agents: AgentChannel, live: LiveChannel, readiness: Readiness) -> Route {
-    let auth = &api.auth;
-    any_of([
-        routes::agent_ws::routes(agents),
-        routes::browser_ws::routes(live),
-        routes::assets::page(auth),
-        routes::assets::routes(),
-        routes::auth::routes(auth),
-        routes::hosts::routes(api),
-        routes::commands::routes(api),
-        routes::tables::routes(auth),
-        routes::compat::routes(api),
-        routes::health::routes(readiness),
-    ])
-}
-
-fn authentication(config: &Config, store: &Store, clock: Clock) -> Arc<Auth> {
-    let settings = AuthSettings {
-        password: config.password.clone(),
-        agent_token: config.agent_token.clone(),
-        site: config.site.clone(),
-        budgets: LoginBudgets::default(),
-    };
-    Arc::new(Auth::new(settings, Arc::new(store.clone()), clock))
-}
-
-fn readiness(store: &Store, hub: &Hub) -> Readiness {
-    let (store, hub) = (store.clone(), hub.clone());
-    Readiness::new()
-        .with("store", move || {
-            let condition = store.condition();
-            async move {
-                match condition {
-                    Condition::Sound => Ok(()),
-                    Condition::Damaged(what) => Err(what),
-                }
-            }
-        })
-        .with("hub", move || {
-            let hub = hub.clone();
-            async move { hub.ask(|_| ()).await.map_err(|gone| gone.to_string()) }
-        })
-}
-
-fn is_intact(store: &Store) -> bool {
-    match store.condition() {
-        Condition::Sound => true,
-        Condition::Damaged(what) => {
-            tracing::error!(
-                what,
-                "the database is damaged; nothing is written and no command is taken until it is \
-                 restored"
-            );
-            false
-        }
-    }
-}
-
-/// The configured source of the desired state. A repository goes before a page.
-fn source(config: &Config) -> Result<Option<Source>, StartError> {
-    if let Some(remote) = &config.repo {
-        let folder = config.data_dir.join("mirror");
-        let limits = SourceLimits::default();
-        let source = GitSource::new(remote.clone(), config.branch.clone(), folder, limits);
-        return Ok(Some(Source::Git(Box::new(source))));
-    }
-    match &config.version_url {
-        Some(url) => {
-            let source = VersionJsonSource::new(url.as_str())?;
-            Ok(Some(Source::VersionJson(Box::new(source))))
-        }
-        None => {
-            tracing::warn!(
-                "no repository is configured, so nothing will be green; set NIXFLEET_REPO to a git \
-                 URL or path, or NIXFLEET_VERSION_URL to a published version.json"
-            );
-            Ok(None)
-        }
-    }
-}
-
-/// The latest moment that anything stored speaks of.
-fn last_moment(snapshot: &Snapshot) -> Timestamp {
-    let hosts = snapshot.hosts.iter().map(|host| match host.presence {
-        Presence::Offline { since } => since.max(host.added),
-        Presence::Online | Presence::NeverSeen => host.added,
-    });
-    let commands = snapshot.commands.iter().map(|command| command.latest);
-    let events = snapshot.events.iter().map(|event| event.at);
-    let remote = snapshot
-        .remote
-        .iter()
-        .filter_map(|watch| watch.verified_at());
-    let all = hosts.chain(commands).chain(events).chain(remote);
-    all.max().unwrap_or(Timestamp::EPOCH)
-}
-
-/// Writes down from time to time when hosts were last heard of, and once more at the end.
-async fn record_presence(store: &Store, telemetry: &Telemetry, stop: CancellationToken) {
-    let mut recorded = std::collections::BTreeMap::new();
-    loop {
-        let stopping = stop
-            .run_until_cancelled(tokio::time::sleep(PRESENCE_EVERY))
-            .await
-            .is_none();
-        let heard: Vec<_> = telemetry
-            .all()
-            .into_iter()
-            .map(|row| (row.id, row.last_seen))
-            .filter(|(host, at)| recorded.get(host) != Some(at))
-            .collect();
-        if store.condition() == Condition::Sound {
-            match store.record_presence(&heard).await {
-                Ok(()) => recorded.extend(heard),
-                Err(error) => tracing::warn!(%error, "presence could not be written down"),
-            }
-        }
-        if stopping {
-            return;
-        }
-    }
+    ended??;
+    Ok(drain)
 }

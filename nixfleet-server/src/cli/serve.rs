@@ -29,11 +29,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         Ok(Drain::Complete) => tracing::info!("stopped"),
         Ok(Drain::Cut(open)) => tracing::warn!(open, "stopped; some connections were cut"),
         Err(error) => {
-            return Err(Failure::while_doing(
-                "stopped, because nothing may be sent that is not on record; the next start goes \
-                 on from the last one that is",
-                &error,
-            ));
+            return Err(Failure::while_doing("stopped by itself", &error));
         }
     }
     Ok(())

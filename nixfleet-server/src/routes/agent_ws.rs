@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use warp::Filter;
 
 use super::Route;
-use super::tolerance::{Tolerance, Verdict};
+use super::tolerance::{LogGate, Tolerance, Verdict};
 use crate::agents::{Agents, Outgoing, Peer};
 use crate::auth::{AgentIdentity, Auth, Principal};
 use crate::clock::Clock;
@@ -52,19 +52,22 @@ pub struct AgentChannel {
 #[must_use]
 pub fn routes(channel: AgentChannel) -> Route {
     let auth = channel.auth.clone();
+    let gate = Arc::new(LogGate::default());
     warp::path("ws")
         .and(warp::path::end())
         .and(warp::get())
         .and(warp::header::headers_cloned())
         .and(warp::ext::optional::<Connection>())
         .and_then(move |headers: HeaderMap, connection: Option<Connection>| {
-            let auth = auth.clone();
+            let (auth, gate) = (auth.clone(), gate.clone());
             async move {
                 let agent = auth.authenticate_agent(&headers).await;
                 agent.map_err(|problem| {
-                    let peer = connection.map(|connection| connection.peer.to_string());
-                    let peer = peer.unwrap_or_default();
-                    tracing::warn!(peer, %problem, "an agent was refused");
+                    if let Some(held_back) = gate.pass() {
+                        let peer = connection.map(|connection| connection.peer.to_string());
+                        let peer = peer.unwrap_or_default();
+                        tracing::warn!(peer, %problem, held_back, "an agent was refused");
+                    }
                     warp::reject::custom(problem)
                 })
             }

@@ -1,5 +1,6 @@
 //! How much nonsense of one peer is put up with, and how often it is logged.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,6 +10,8 @@ const PER_MINUTE: u32 = 100;
 const MINUTE: Duration = Duration::from_secs(60);
 /// At most one log line in this time.
 const LOG_EVERY: Duration = Duration::from_secs(10);
+/// At most one log line in this time for all peers together.
+const GATE_EVERY: Duration = Duration::from_secs(1);
 
 /// What to do about a malformed message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +66,25 @@ impl Tolerance {
     }
 }
 
+/// Lets one log line through in a while, whoever causes them.
+#[derive(Debug, Default)]
+pub(super) struct LogGate(Mutex<(Option<Instant>, u32)>);
+
+impl LogGate {
+    /// How many lines were held back before this one; none if this one is to be held back too.
+    pub fn pass(&self) -> Option<u32> {
+        let now = Instant::now();
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = |last: Instant| now.duration_since(last) >= GATE_EVERY;
+        if state.0.is_none_or(due) {
+            state.0 = Some(now);
+            return Some(std::mem::take(&mut state.1));
+        }
+        state.1 += 1;
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +97,13 @@ mod tests {
             assert_eq!(tolerance.strike(), Verdict::Ignore);
         }
         assert_eq!(tolerance.strike(), Verdict::Close);
+        let gate = LogGate::default();
+        assert_eq!(
+            (gate.pass(), gate.pass(), gate.pass()),
+            (Some(0), None, None)
+        );
+        tokio::time::advance(GATE_EVERY).await;
+        assert_eq!(gate.pass(), Some(2));
         let mut slow = Tolerance::new();
         for _ in 0..500 {
             assert_ne!(slow.strike(), Verdict::Close);

@@ -143,7 +143,7 @@ pub async fn stop(server: Server) {
         .unwrap();
 }
 
-async fn serve(folder: &Path, repo: &Repo, replacements: Replacements) -> Server {
+pub async fn serve(folder: &Path, repo: &Repo, replacements: Replacements) -> Server {
     let args = ServeArgs {
         listen: Some("127.0.0.1:0".to_owned()),
         data_dir: Some(folder.join("data").display().to_string()),

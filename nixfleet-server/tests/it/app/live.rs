@@ -1,6 +1,8 @@
 //! The live feed: whatever a client sees, it ends with the state of the server, byte for byte.
 
-use nixfleet_core::sync::{FullState, ServerMessage};
+use std::sync::Arc;
+
+use nixfleet_core::sync::{Change, Delta, FullState, ServerMessage};
 use serde_json::json;
 
 use super::harness::{Agent, Follower, World};
@@ -107,6 +109,29 @@ async fn a_client_that_does_not_read_holds_up_nobody_and_starts_afresh() {
     converges(&world, &mut quick).await;
     converges(&world, &mut slow).await;
     assert_eq!(slow.replica.state().hosts.len(), 200);
+}
+
+#[tokio::test]
+async fn a_client_that_fell_behind_is_skipped_to_the_full_state_without_asking() {
+    let (world, at) = World::start().await;
+    let _agent = Agent::ours(&world, "web-1", &at).await;
+    let mut follower = world.admin.follow().await;
+    assert!(matches!(follower.step().await, ServerMessage::Init(_)));
+    converges(&world, &mut follower).await;
+    // More changes than are kept for one tick; nobody can follow them one by one.
+    let version = follower.replica.version().unwrap();
+    let event = follower.replica.state().events.values().next().unwrap();
+    let known = Arc::new(Delta {
+        version,
+        change: Change::Event(event.clone()),
+    });
+    world.server.feed.publish(vec![known; 70_000]);
+    while !matches!(follower.step().await, ServerMessage::FullState(_)) {}
+    converges(&world, &mut follower).await;
+    let body = json!({"id": "web-2"});
+    assert_eq!(world.admin.post("/api/v1/hosts", &body).await.0, 201);
+    converges(&world, &mut follower).await;
+    assert_eq!(follower.replica.state().hosts.len(), 2, "and follows again");
 }
 
 #[tokio::test]

@@ -7,3 +7,4 @@ mod existing;
 mod harness;
 mod journal;
 mod live;
+mod start;

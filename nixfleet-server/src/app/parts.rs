@@ -1,0 +1,157 @@
+//! The parts of the server, each made from the configuration.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nixfleet_core::Timestamp;
+use nixfleet_core::fleet::Snapshot;
+use nixfleet_core::host::Presence;
+use tokio_util::sync::CancellationToken;
+
+use super::StartError;
+use crate::auth::{Auth, AuthSettings, LoginBudgets};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::hub::Hub;
+use crate::routes::agent_ws::AgentChannel;
+use crate::routes::api::Api;
+use crate::routes::browser_ws::LiveChannel;
+use crate::routes::health::Readiness;
+use crate::routes::{self, Route, any_of};
+use crate::sources::{GitSource, Limits, Source, VersionJsonSource};
+use crate::store::{Condition, Store};
+use crate::telemetry::Telemetry;
+
+/// How often it is written down when connected hosts were last heard of.
+const PRESENCE_EVERY: Duration = Duration::from_secs(30);
+
+pub(super) fn all_routes(
+    api: &Api,
+    agents: AgentChannel,
+    live: LiveChannel,
+    readiness: Readiness,
+) -> Route {
+    let auth = &api.auth;
+    any_of([
+        routes::agent_ws::routes(agents),
+        routes::browser_ws::routes(live),
+        routes::assets::page(auth),
+        routes::assets::routes(),
+        routes::auth::routes(auth),
+        routes::hosts::routes(api),
+        routes::host_edits::routes(api),
+        routes::dispatch::routes(api),
+        routes::commands::routes(api),
+        routes::tables::routes(auth),
+        routes::compat::routes(api),
+        routes::health::routes(readiness),
+    ])
+}
+
+pub(super) fn authentication(config: &Config, store: &Store, clock: Clock) -> Arc<Auth> {
+    let settings = AuthSettings {
+        password: config.password.clone(),
+        agent_token: config.agent_token.clone(),
+        site: config.site.clone(),
+        budgets: LoginBudgets::default(),
+    };
+    Arc::new(Auth::new(settings, Arc::new(store.clone()), clock))
+}
+
+pub(super) fn readiness(store: &Store, hub: &Hub) -> Readiness {
+    let (store, hub) = (store.clone(), hub.clone());
+    Readiness::new()
+        .with("store", move || {
+            let condition = store.condition();
+            async move {
+                match condition {
+                    Condition::Sound => Ok(()),
+                    Condition::Damaged(what) => Err(what),
+                }
+            }
+        })
+        .with("hub", move || {
+            let hub = hub.clone();
+            async move { hub.ask(|_| ()).await.map_err(|gone| gone.to_string()) }
+        })
+}
+
+pub(super) fn is_intact(store: &Store) -> bool {
+    match store.condition() {
+        Condition::Sound => true,
+        Condition::Damaged(what) => {
+            tracing::error!(
+                what,
+                "the database is damaged; nothing is written and no command is taken until it is \
+                 restored"
+            );
+            false
+        }
+    }
+}
+
+/// The configured source of the desired state. A repository goes before a page.
+pub(super) fn source(config: &Config) -> Result<Option<Source>, StartError> {
+    if let Some(remote) = &config.repo {
+        let folder = config.data_dir.join("mirror");
+        let limits = Limits::default();
+        let source = GitSource::new(remote.clone(), config.branch.clone(), folder, limits);
+        return Ok(Some(Source::Git(Box::new(source))));
+    }
+    match &config.version_url {
+        Some(url) => {
+            let source = VersionJsonSource::new(url.as_str())?;
+            Ok(Some(Source::VersionJson(Box::new(source))))
+        }
+        None => {
+            tracing::warn!(
+                "no repository is configured, so nothing will be green; set NIXFLEET_REPO to a git \
+                 URL or path, or NIXFLEET_VERSION_URL to a published version.json"
+            );
+            Ok(None)
+        }
+    }
+}
+
+/// The latest moment that anything stored speaks of.
+pub(super) fn last_moment(snapshot: &Snapshot) -> Timestamp {
+    let hosts = snapshot.hosts.iter().map(|host| match host.presence {
+        Presence::Offline { since } => since.max(host.added),
+        Presence::Online | Presence::NeverSeen => host.added,
+    });
+    let commands = snapshot.commands.iter().map(|command| command.latest);
+    let events = snapshot.events.iter().map(|event| event.at);
+    let remote = snapshot
+        .remote
+        .iter()
+        .filter_map(|watch| watch.verified_at());
+    let all = hosts.chain(commands).chain(events).chain(remote);
+    all.max().unwrap_or(Timestamp::EPOCH)
+}
+
+/// Writes down from time to time when hosts were last heard of, and once more at the end.
+pub(super) async fn record_presence(store: &Store, telemetry: &Telemetry, stop: CancellationToken) {
+    let mut recorded = BTreeMap::new();
+    loop {
+        let stopping = stop
+            .run_until_cancelled(tokio::time::sleep(PRESENCE_EVERY))
+            .await
+            .is_none();
+        let heard: Vec<_> = telemetry
+            .all()
+            .into_iter()
+            .map(|row| (row.id, row.last_seen))
+            .filter(|(host, at)| recorded.get(host) != Some(at))
+            .collect();
+        if store.condition() == Condition::Sound {
+            match store.record_presence(&heard).await {
+                Ok(()) => recorded.extend(heard),
+                Err(error) => tracing::warn!(%error, "presence could not be written down"),
+            }
+        }
+        if stopping {
+            return;
+        }
+    }
+}
