@@ -2,7 +2,7 @@
 
 use super::jobs::RunningJob;
 use super::{AgentConfig, AgentObservation, CommandRecord, JobExit, JobReport, Journal};
-use crate::host::{AgentBinary, Deployed, LockReport, TestKey};
+use crate::host::{AgentBinary, Deployed, Generation, LockReport, TestKey};
 use crate::ids::CommandId;
 use crate::op::Op;
 use crate::time::Timestamp;
@@ -55,7 +55,7 @@ pub(super) fn register(
             .map(|(_, result)| result.clone())
             .collect(),
         flake_updates: None,
-        facts: facts(observation, journal.deployed.as_ref()),
+        facts: facts(observation, journal.deployed.as_ref(), journal),
     }
 }
 
@@ -77,7 +77,7 @@ pub(super) fn heartbeat(
             .map_or(Field::Absent, Field::Value),
         command_id: running.map(|job| job.command.to_string()),
         seq: running.map(|job| job.seq.0),
-        facts: facts(observation, journal.deployed.as_ref()),
+        facts: facts(observation, journal.deployed.as_ref(), journal),
     }
 }
 
@@ -86,6 +86,7 @@ pub(super) fn result(
     report: &JobReport,
     stopped: bool,
     deployed: Option<&Deployed>,
+    journal: &Journal,
 ) -> StatusReport {
     let (status, exit_code) = match (&report.exit, stopped) {
         (_, true) => ("stopped", Some(EXIT_STOPPED)),
@@ -118,7 +119,7 @@ pub(super) fn result(
             .map(|(before, after)| FailedUnits { before, after }),
         tests: (job.op == Op::Test).then(|| test_report(report, stopped, deployed)),
         interrupted: matches!(report.exit, JobExit::Interrupted),
-        facts: facts(&report.after, deployed),
+        facts: facts(&report.after, deployed, journal),
     }
 }
 
@@ -219,7 +220,7 @@ fn wire_key(key: TestKey) -> TestKeyFacts {
     }
 }
 
-fn facts(seen: &AgentObservation, deployed: Option<&Deployed>) -> Facts {
+fn facts(seen: &AgentObservation, deployed: Option<&Deployed>, journal: &Journal) -> Facts {
     let AgentBinary {
         source_commit,
         store_path,
@@ -254,7 +255,12 @@ fn facts(seen: &AgentObservation, deployed: Option<&Deployed>) -> Facts {
             booted_path: seen.system.booted_path.as_ref().map(ToString::to_string),
             reboot_required: seen.system.reboot_required,
         }),
-        generations: Field::Value(seen.generations.iter().map(wire_generation).collect()),
+        generations: Field::Value(
+            generations(seen, journal)
+                .iter()
+                .map(wire_generation)
+                .collect(),
+        ),
         repo_error: seen.repo_error.clone().into(),
     }
 }
@@ -269,7 +275,37 @@ fn wire_deployed(deployed: &Deployed) -> DeployedFacts {
     }
 }
 
-fn wire_generation(generation: &crate::host::Generation) -> GenerationFacts {
+/// What the host can be rolled back to, newest first: its own list, with the commits that the journal
+/// knows, or, on a host that keeps none, the journal's deployments.
+fn generations(seen: &AgentObservation, journal: &Journal) -> Vec<Generation> {
+    if seen.generations.is_empty() {
+        let known = journal.deployments.iter().rev();
+        return known
+            .map(|deployment| Generation {
+                number: deployment.number,
+                path: deployment.deployed.store_path.clone(),
+                commit: deployment.deployed.commit,
+                created: Some(deployment.at),
+                current: deployment.deployed.store_path == seen.system.path,
+            })
+            .collect();
+    }
+    let commit = |generation: &Generation| {
+        let path = generation.path.as_ref()?;
+        generation
+            .commit
+            .or_else(|| journal.deployment_of(path)?.commit)
+    };
+    seen.generations
+        .iter()
+        .map(|generation| Generation {
+            commit: commit(generation),
+            ..generation.clone()
+        })
+        .collect()
+}
+
+fn wire_generation(generation: &Generation) -> GenerationFacts {
     GenerationFacts {
         number: generation.number,
         path: generation.path.as_ref().map(ToString::to_string),

@@ -138,6 +138,8 @@ pub struct JobReport {
     pub message: Option<String>,
     /// Whether its process group is empty.
     pub group_empty: bool,
+    /// Whether its supervisor was asked to stop it, perhaps by an earlier agent process.
+    pub stop_asked: bool,
     /// How long it ran.
     pub duration: Duration,
     /// What the host looked like when the build or the tests started; `None` if unknown.

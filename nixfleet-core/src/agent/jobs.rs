@@ -298,13 +298,16 @@ impl AgentCore {
         let Some(job) = self.running.take_if(|job| job.command == command) else {
             return Vec::new();
         };
-        let stopped = job.stopping.is_some()
+        let stopped = (job.stopping.is_some() || report.stop_asked)
             && report.group_empty
             && !matches!(report.exit, JobExit::Code(0));
-        let deployed = self.deployed_after(&job, &report, stopped);
+        let activated = job.op.is_deploy() && is_active(&report.exit) && !stopped;
+        let deployed = activated
+            .then(|| self.deployed_after(&job, &report))
+            .flatten();
         self.observation = report.after.clone();
         let known = deployed.as_ref().or(self.journal.deployed.as_ref());
-        let result = frames::result(&job, &report, stopped, known);
+        let result = frames::result(&job, &report, stopped, known, &self.journal);
         let frame = AgentFrame::Status(Box::new(result.clone()));
         let mut effects = vec![self.journal_entry(JournalEntry::Finished {
             command,
@@ -317,23 +320,18 @@ impl AgentCore {
             self.next_resend = Some(now + RESEND_EVERY);
             if !self.peer_confirms() {
                 effects.extend(self.forget_reported());
+                if activated {
+                    // An existing dashboard learns from the new connection that the switch is over.
+                    effects.push(AgentEffect::Close);
+                }
             }
         }
         effects
     }
 
-    /// What is deployed after a command, if it changed that. The inputs are known only if they
-    /// were the same, and clean, when the build started and when its activation was seen.
-    fn deployed_after(
-        &self,
-        job: &RunningJob,
-        report: &JobReport,
-        stopped: bool,
-    ) -> Option<Deployed> {
-        let activated = matches!(report.exit, JobExit::Code(0 | EXIT_DEGRADED)) && !stopped;
-        if !job.op.is_deploy() || !activated {
-            return None;
-        }
+    /// What is deployed after a deploy-class command, if it activated something. The inputs are known only if they were the same, and
+    /// clean, when the build started and when its activation was seen.
+    fn deployed_after(&self, job: &RunningJob, report: &JobReport) -> Option<Deployed> {
         let path = report.after.system.path.clone();
         let inputs = if job.op == Op::Rollback {
             let earlier = path
@@ -419,6 +417,11 @@ impl AgentCore {
             command_id,
         }))]
     }
+}
+
+/// Whether a deploy-class command ended with a new system running.
+fn is_active(exit: &JobExit) -> bool {
+    matches!(exit, JobExit::Code(0 | EXIT_DEGRADED))
 }
 
 fn accepted(command: CommandId, pid: Option<i64>) -> AgentEffect {

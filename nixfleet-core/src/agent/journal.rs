@@ -74,8 +74,20 @@ pub struct Journal {
     pub commands: BTreeMap<CommandId, CommandRecord>,
     /// The last deployment; `None` if there was none.
     pub deployed: Option<Deployed>,
-    /// Earlier deployments with known inputs, oldest first, at most one for each store path.
-    pub deployments: Vec<Deployed>,
+    /// Deployments with known inputs, oldest first, at most one for each store path.
+    pub deployments: Vec<Deployment>,
+}
+
+/// A deployment that can be rolled back to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// The sequence number of the command that made it: the number of the generation on hosts that keep
+    /// no list of their own. It stays when a rollback goes back to it.
+    pub number: u64,
+    /// When that command was started.
+    pub at: Timestamp,
+    /// What was deployed.
+    pub deployed: Deployed,
 }
 
 impl Journal {
@@ -98,8 +110,9 @@ impl Journal {
                     && record.result.is_none()
                 {
                     record.result = Some(result.clone());
+                    let (number, at) = (record.seq.0, record.started_at);
                     if let Some(deployed) = deployed {
-                        self.remember(deployed.clone());
+                        self.remember(number, at, deployed.clone());
                     }
                 }
             }
@@ -141,15 +154,29 @@ impl Journal {
     pub fn deployment_of(&self, path: &StorePath) -> Option<&Deployed> {
         self.deployments
             .iter()
-            .rev()
+            .map(|deployment| &deployment.deployed)
             .find(|deployed| deployed.store_path.as_ref() == Some(path))
     }
 
-    fn remember(&mut self, deployed: Deployed) {
-        if deployed.commit.is_some() && deployed.clean {
-            self.deployments
-                .retain(|earlier| earlier.store_path != deployed.store_path);
-            self.deployments.push(deployed.clone());
+    /// The deployment with this number, if its inputs are known.
+    #[must_use]
+    pub fn deployment_numbered(&self, number: u64) -> Option<&Deployed> {
+        let mut all = self.deployments.iter();
+        let found = all.find(|deployment| deployment.number == number);
+        found.map(|deployment| &deployment.deployed)
+    }
+
+    fn remember(&mut self, number: u64, at: Timestamp, deployed: Deployed) {
+        if deployed.commit.is_some() && deployed.clean && deployed.store_path.is_some() {
+            let mut all = self.deployments.iter_mut();
+            match all.find(|known| known.deployed.store_path == deployed.store_path) {
+                Some(known) => known.deployed = deployed.clone(),
+                None => self.deployments.push(Deployment {
+                    number,
+                    at,
+                    deployed: deployed.clone(),
+                }),
+            }
             let surplus = self
                 .deployments
                 .len()

@@ -5,12 +5,17 @@ use std::time::Duration;
 use super::{AgentConfig, AgentCore, AgentEffect, AgentObservation, backoff, frames};
 use crate::ids::CommandId;
 use crate::time::Timestamp;
+use crate::wire::Field;
 use crate::wire::agent::{AgentFrame, CommandFrame, Confirm, KillCommand, Registered, ServerFrame};
 
 /// How long the server may take to answer a registration.
 pub const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often an unconfirmed result is sent again on a connection that stands.
 pub const RESEND_EVERY: Duration = Duration::from_secs(30);
+
+/// A connection that ends sooner counts as a failed attempt, so that two agents with one name, each
+/// replacing the other, do not do so every second.
+pub const STABLE_AFTER: Duration = Duration::from_secs(60);
 
 /// Where the connection is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +28,10 @@ pub(super) enum Link {
     Registering { attempt: u32, sent: Timestamp },
     /// Registered.
     Ready {
+        /// The attempts before, forgotten once the connection has proved to be of some use.
+        attempt: u32,
+        /// When the registration was answered.
+        since: Timestamp,
         /// Server time minus local time in milliseconds, where the server tells its time.
         offset: Option<i64>,
         /// Whether the server confirms results.
@@ -57,13 +66,14 @@ impl AgentCore {
         let attempt = match self.link {
             Link::Down { attempt, .. }
             | Link::Connecting { attempt }
-            | Link::Registering { attempt, .. } => attempt,
-            Link::Ready { .. } => 0,
+            | Link::Registering { attempt, .. }
+            | Link::Ready { attempt, .. } => attempt,
         };
         self.observation = observation;
         self.link = Link::Registering { attempt, sent: now };
         let running = self.running.as_ref();
         let register = frames::register(&self.config, &self.observation, &self.journal, running);
+        self.sent_generations = register.facts.generations.clone();
         vec![send(AgentFrame::Register(Box::new(register)))]
     }
 
@@ -74,7 +84,8 @@ impl AgentCore {
                 return Vec::new();
             }
             Link::Connecting { attempt } | Link::Registering { attempt, .. } => attempt,
-            Link::Ready { .. } => 0,
+            Link::Ready { since, .. } if now.since(since) >= STABLE_AFTER => 0,
+            Link::Ready { attempt, .. } => attempt,
         };
         self.next_heartbeat = None;
         self.next_resend = None;
@@ -119,14 +130,19 @@ impl AgentCore {
         // The server read its clock after `register` was sent, so counting from there is never
         // behind it, however long the answer took: a late frame cannot outlive its lease. A
         // repeated answer tells nothing new.
-        let Link::Registering { sent, .. } = self.link else {
+        let Link::Registering { attempt, sent } = self.link else {
             return Vec::new();
         };
         let offset = registered
             .server_time
             .map(|server| server.saturating_sub(sent.as_millis()));
         let confirms = registered.protocol.is_some();
-        self.link = Link::Ready { offset, confirms };
+        self.link = Link::Ready {
+            attempt,
+            since: now,
+            offset,
+            confirms,
+        };
         self.next_heartbeat = Some(now + self.config.interval);
         self.next_resend = (!self.journal.unconfirmed().is_empty()).then(|| now + RESEND_EVERY);
         let mut effects = vec![self.heartbeat()];
@@ -178,13 +194,16 @@ impl AgentCore {
         }
     }
 
-    pub(super) fn heartbeat(&self) -> AgentEffect {
+    /// A heartbeat with the generations only if they differ from those sent before on this connection.
+    pub(super) fn heartbeat(&mut self) -> AgentEffect {
         let running = self.running.as_ref();
-        send(AgentFrame::Heartbeat(Box::new(frames::heartbeat(
-            &self.observation,
-            &self.journal,
-            running,
-        ))))
+        let mut frame = frames::heartbeat(&self.observation, &self.journal, running);
+        if self.sent_generations == frame.facts.generations {
+            frame.facts.generations = Field::Absent;
+        } else {
+            self.sent_generations = frame.facts.generations.clone();
+        }
+        send(AgentFrame::Heartbeat(Box::new(frame)))
     }
 
     pub(super) fn resend_results(&mut self, now: Timestamp) -> Vec<AgentEffect> {

@@ -11,11 +11,13 @@ pub(crate) mod link;
 pub use input::{
     AgentConfig, AgentEffect, AgentInput, AgentObservation, JobExit, JobReport, TestOutcome,
 };
-pub use journal::{CommandRecord, Journal, JournalEntry};
+pub use journal::{CommandRecord, Deployment, Journal, JournalEntry};
 
 use crate::ids::CommandId;
 use crate::op::Op;
 use crate::time::Timestamp;
+use crate::wire::Field;
+use crate::wire::agent::GenerationFacts;
 use jobs::RunningJob;
 use link::Link;
 
@@ -32,6 +34,8 @@ pub struct AgentCore {
     observation: AgentObservation,
     next_heartbeat: Option<Timestamp>,
     next_resend: Option<Timestamp>,
+    /// The generations last sent on this connection.
+    sent_generations: Field<Vec<GenerationFacts>>,
     /// The latest moment seen: time never runs backwards in here.
     clock: Timestamp,
 }
@@ -56,6 +60,7 @@ impl AgentCore {
             observation: AgentObservation::default(),
             next_heartbeat: None,
             next_resend: None,
+            sent_generations: Field::Absent,
             clock: now,
         };
         let mut effects = core.settle_restarts(now);

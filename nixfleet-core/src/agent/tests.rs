@@ -112,6 +112,7 @@ fn finish(
         exit,
         message: None,
         group_empty: true,
+        stop_asked: false,
         duration: Duration::from_secs(1),
         before: Some(before),
         after,
@@ -552,5 +553,186 @@ fn c03_a_slow_answer_to_the_registration_does_not_stretch_a_lease() {
             starts,
             "arrives {arrives} s after the clock was read"
         );
+    }
+}
+
+/// The generations of the heartbeat that follows an observation; `None` if it mentions none.
+fn generations(
+    core: &mut AgentCore,
+    observation: AgentObservation,
+) -> Option<Vec<(u64, String, Option<String>, bool)>> {
+    let effects = core.handle(AgentInput::Observed(observation), at(3));
+    let AgentFrame::Heartbeat(heartbeat) = sent(&effects)[0] else {
+        panic!("{effects:?}")
+    };
+    let crate::wire::Field::Value(list) = heartbeat.facts.generations.clone() else {
+        return None;
+    };
+    let entry = |g: GenerationFacts| {
+        let commit = g.commit.map(|commit| commit[..1].to_owned());
+        (g.number, g.path.unwrap(), commit, g.current)
+    };
+    Some(list.into_iter().map(entry).collect())
+}
+
+fn deploy(
+    core: &mut AgentCore,
+    op: &str,
+    number: u8,
+    commit: char,
+    path: &str,
+) -> Vec<AgentEffect> {
+    let _ = command(core, op, number, u64::from(number), at(1));
+    finish(
+        core,
+        number,
+        JobExit::Code(0),
+        seen(commit, "/s/0"),
+        seen(commit, path),
+    )
+}
+
+#[test]
+fn a_host_without_a_list_of_generations_is_rolled_back_to_what_its_journal_knows() {
+    let mut core = ready();
+    let entry = |number, path: &str, commit: char, current| {
+        (number, path.to_owned(), Some(commit.to_string()), current)
+    };
+    let _ = deploy(&mut core, "switch", 3, 'a', "/s/a");
+    let done = deploy(&mut core, "switch", 5, 'b', "/s/b");
+    assert!(matches!(sent(&done)[1], AgentFrame::Heartbeat(beat)
+        if matches!(&beat.facts.generations, crate::wire::Field::Value(list) if list.len() == 2)));
+    assert_eq!(
+        generations(&mut core, seen('b', "/s/b")),
+        None,
+        "sent when changed only"
+    );
+    let rolled_back = Some(vec![
+        entry(5, "/s/b", 'b', false),
+        entry(3, "/s/a", 'a', true),
+    ]);
+    assert_eq!(generations(&mut core, seen('b', "/s/a")), rolled_back);
+    let _ = deploy(&mut core, "rollback", 7, 'b', "/s/a");
+    let _ = core.handle(AgentInput::Disconnected, at(4));
+    let effects = registered(&mut core, at(5));
+    let AgentFrame::Register(register) = sent(&effects)[0] else {
+        panic!()
+    };
+    assert!(
+        matches!(&register.facts.generations, crate::wire::Field::Value(list) if list.len() == 2),
+        "sent again on a new connection; a rollback makes no new generation"
+    );
+    assert_eq!(
+        core.journal().deployment_numbered(3).unwrap().command,
+        Some(id(7))
+    );
+    assert_eq!(generations(&mut core, seen('b', "/s/a")), rolled_back);
+}
+
+#[test]
+fn a_list_of_the_host_gets_the_commits_that_the_journal_knows() {
+    let mut core = ready();
+    let _ = deploy(&mut core, "switch", 1, 'a', "/s/a");
+    let mut observation = seen('a', "/s/a");
+    observation.generations = [(42, "/s/a", true), (41, "/s/old", false)]
+        .map(|(number, path, current)| crate::host::Generation {
+            number,
+            path: Some(path.parse().unwrap()),
+            commit: None,
+            created: None,
+            current,
+        })
+        .to_vec();
+    assert_eq!(
+        generations(&mut core, observation),
+        Some(vec![
+            (42, "/s/a".to_owned(), Some("a".to_owned()), true),
+            (41, "/s/old".to_owned(), None, false),
+        ])
+    );
+}
+
+#[test]
+fn an_existing_dashboard_gets_a_new_connection_after_a_switch_ours_does_not() {
+    for (protocol, closes) in [(None, true), (Some(PROTOCOL_VERSION), false)] {
+        let (mut core, _) = AgentCore::start(config("one"), Journal::default(), at(0));
+        let _ = core.handle(AgentInput::Connected(seen('a', "/x")), at(0));
+        let frame = ServerFrame::Registered(Registered {
+            protocol,
+            server_time: Some(at(0).as_millis()),
+            ..Registered::default()
+        });
+        let fresh_id = id(98);
+        let _ = core.handle(AgentInput::Frame { frame, fresh_id }, at(0));
+        for (op, number, exit, expected) in [
+            ("pull", 1, 0, false),
+            ("switch", 2, 1, false),
+            ("switch", 3, 0, closes),
+        ] {
+            let _ = command(&mut core, op, number, u64::from(number), at(1));
+            let done = finish(
+                &mut core,
+                number,
+                JobExit::Code(exit),
+                seen('a', "/x"),
+                seen('a', "/y"),
+            );
+            assert!(matches!(
+                sent(&done)[..],
+                [AgentFrame::Status(_), AgentFrame::Heartbeat(_)]
+            ));
+            assert_eq!(done.last() == Some(&AgentEffect::Close), expected, "{op}");
+        }
+    }
+}
+
+#[test]
+fn a_stop_that_an_earlier_process_passed_on_is_reported_as_one() {
+    let mut core = ready();
+    let _ = command(&mut core, "switch", 1, 1, at(1));
+    let (mut next, _) = AgentCore::start(config("two"), core.journal().clone(), at(5));
+    let _ = registered(&mut next, at(6));
+    let report = JobReport {
+        exit: JobExit::Code(143),
+        message: None,
+        group_empty: true,
+        stop_asked: true,
+        duration: Duration::from_secs(1),
+        before: None,
+        after: seen('a', "/x"),
+        tests: Vec::new(),
+    };
+    let done = next.handle(
+        AgentInput::JobFinished {
+            command: id(1),
+            report: Box::new(report),
+        },
+        at(7),
+    );
+    assert_eq!(status(&done).status, "stopped");
+}
+
+#[test]
+fn connections_that_do_not_last_are_made_ever_more_rarely() {
+    let (mut core, _) = AgentCore::start(config("one"), Journal::default(), at(0));
+    let mut longest = Duration::ZERO;
+    let mut now = at(0);
+    let mut lose_after = |core: &mut AgentCore, lasted: i64| {
+        let _ = registered(core, now);
+        now = Timestamp::from_millis(now.as_millis() + lasted * 1000);
+        let _ = core.handle(AgentInput::Disconnected, now);
+        let next = core.poll_timeout().unwrap();
+        let waited = next.since(now);
+        now = next;
+        let _ = core.handle_timeout(now);
+        waited
+    };
+    for _ in 0..20 {
+        longest = longest.max(lose_after(&mut core, 1));
+    }
+    assert!(longest > Duration::from_secs(5), "{longest:?}");
+    for _ in 0..20 {
+        let waited = lose_after(&mut core, 600);
+        assert!(waited <= backoff::FIRST, "{waited:?}");
     }
 }

@@ -367,6 +367,7 @@ impl World {
             exit,
             message: None,
             group_empty: true,
+            stop_asked: false,
             duration: Duration::from_secs(1),
             before: Some(before),
             after: self.observe(),

@@ -203,6 +203,7 @@ impl Machine {
             exit,
             message: None,
             group_empty: true,
+            stop_asked: false,
             duration: Duration::from_secs(1),
             before: Some(before),
             after,

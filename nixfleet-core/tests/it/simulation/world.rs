@@ -333,6 +333,7 @@ impl World {
                             exit: JobExit::Interrupted,
                             message: None,
                             group_empty: true,
+                            stop_asked: false,
                             duration: Duration::ZERO,
                             before: None,
                             after,
