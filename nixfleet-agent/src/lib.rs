@@ -3,13 +3,19 @@
 #![forbid(unsafe_code)]
 
 pub mod check;
+mod clock;
 pub mod config;
 pub mod durable;
 mod environment;
+pub mod eventloop;
 pub mod exec;
 pub mod git;
+pub mod journal;
+pub mod link;
 pub mod observe;
+mod perform;
 pub mod platform;
 pub mod program;
 pub mod state;
+pub mod status;
 mod words;

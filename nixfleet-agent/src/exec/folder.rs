@@ -182,16 +182,21 @@ impl JobFolder {
     }
 
     fn is_supervised(&self) -> io::Result<bool> {
-        let file = match File::open(self.file("lock")) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        match Flock::lock(file, FlockArg::LockSharedNonblock) {
-            Ok(_released_at_once) => Ok(false),
-            Err((_, Errno::EWOULDBLOCK)) => Ok(true),
-            Err((_, errno)) => Err(errno.into()),
-        }
+        is_locked(&self.file("lock"))
+    }
+}
+
+/// Whether somebody holds an exclusive lock.
+pub(crate) fn is_locked(path: &Path) -> io::Result<bool> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    match Flock::lock(file, FlockArg::LockSharedNonblock) {
+        Ok(_released_at_once) => Ok(false),
+        Err((_, Errno::EWOULDBLOCK)) => Ok(true),
+        Err((_, errno)) => Err(errno.into()),
     }
 }
 

@@ -27,8 +27,8 @@ mod process;
 mod spec;
 mod supervise;
 
-pub(crate) use folder::try_lock;
 pub use folder::{JobFolder, JobState, RunningProcess};
+pub(crate) use folder::{is_locked, try_lock};
 pub use frames::{Note, Stream};
 pub use job::{Job, JobEnd, JobEvent};
 pub use launch::{Detach, ExecError, Launcher};
