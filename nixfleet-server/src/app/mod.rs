@@ -1,6 +1,7 @@
 //! The whole server, put together: store, fleet, hub, remote, network. `serve` starts it, and so
 //! do tests.
 
+mod chores;
 mod parts;
 mod remote;
 
@@ -181,6 +182,7 @@ impl Server {
             output: output.clone(),
             telemetry: telemetry.clone(),
             clock: clock.clone(),
+            store: store.clone(),
             remote: config.repo.as_ref().map(|remote| remote.shown().into()),
             idempotency: Arc::default(),
         };
@@ -192,7 +194,7 @@ impl Server {
                 agents,
                 output: output.clone(),
                 telemetry: telemetry.clone(),
-                clock,
+                clock: clock.clone(),
                 limits: SocketLimits::AGENT,
                 register_within: replacements.register_within.unwrap_or(REGISTER_WITHIN),
             },
@@ -207,7 +209,12 @@ impl Server {
 
         // 6. One reading before anybody is let in: no client sees "not read yet" without need.
         let (first, first_in) = oneshot::channel();
-        let follower = tokio::spawn(remote::follow(hub.clone(), mirror, readings_out, first));
+        let keeper = remote::Keeper {
+            hub: hub.clone(),
+            store: store.clone(),
+            clock: clock.clone(),
+        };
+        let follower = tokio::spawn(remote::follow(keeper, mirror, readings_out, first));
         if remote_configured && tokio::time::timeout(FIRST_READING, first_in).await.is_err() {
             tracing::warn!("the remote has not answered yet; going on without it");
         }
@@ -226,7 +233,14 @@ impl Server {
             }),
             tokio::spawn({
                 let (store, stop) = (store.clone(), shutdown.clone());
-                async move { parts::record_presence(&store, &telemetry, stop).await }
+                async move { chores::record_presence(&store, &telemetry, stop).await }
+            }),
+            tokio::spawn({
+                let (store, stop) = (store.clone(), shutdown.clone());
+                async move {
+                    let work = chores::look_after(&store, &clock);
+                    stop.run_until_cancelled(work).await;
+                }
             }),
             tokio::spawn({
                 let stop = shutdown.clone();

@@ -1,13 +1,10 @@
 //! The parts of the server, each made from the configuration.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use nixfleet_core::Timestamp;
 use nixfleet_core::fleet::Snapshot;
 use nixfleet_core::host::Presence;
-use tokio_util::sync::CancellationToken;
 
 use super::StartError;
 use crate::auth::{Auth, AuthSettings, LoginBudgets};
@@ -21,10 +18,6 @@ use crate::routes::health::Readiness;
 use crate::routes::{self, Route, any_of};
 use crate::sources::{GitSource, Limits, Source, VersionJsonSource};
 use crate::store::{Condition, Store};
-use crate::telemetry::Telemetry;
-
-/// How often it is written down when connected hosts were last heard of.
-const PRESENCE_EVERY: Duration = Duration::from_secs(30);
 
 pub(super) fn all_routes(
     api: &Api,
@@ -128,30 +121,4 @@ pub(super) fn last_moment(snapshot: &Snapshot) -> Timestamp {
         .filter_map(|watch| watch.verified_at());
     let all = hosts.chain(commands).chain(events).chain(remote);
     all.max().unwrap_or(Timestamp::EPOCH)
-}
-
-/// Writes down from time to time when hosts were last heard of, and once more at the end.
-pub(super) async fn record_presence(store: &Store, telemetry: &Telemetry, stop: CancellationToken) {
-    let mut recorded = BTreeMap::new();
-    loop {
-        let stopping = stop
-            .run_until_cancelled(tokio::time::sleep(PRESENCE_EVERY))
-            .await
-            .is_none();
-        let heard: Vec<_> = telemetry
-            .all()
-            .into_iter()
-            .map(|row| (row.id, row.last_seen))
-            .filter(|(host, at)| recorded.get(host) != Some(at))
-            .collect();
-        if store.condition() == Condition::Sound {
-            match store.record_presence(&heard).await {
-                Ok(()) => recorded.extend(heard),
-                Err(error) => tracing::warn!(%error, "presence could not be written down"),
-            }
-        }
-        if stopping {
-            return;
-        }
-    }
 }

@@ -6,22 +6,25 @@ use std::sync::Arc;
 
 use nixfleet_core::desired::{RemoteHistory, Snapshot, Unavailable};
 use nixfleet_core::fleet::{Input, Reading};
-use nixfleet_core::{CommitId, OffBranch};
+use nixfleet_core::{CommitId, LockHash, OffBranch};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::clock::Clock;
 use crate::hub::{Hub, HubGone};
 use crate::sources::{Fetched, MirrorReader, Poll};
+use crate::store::{Condition, Store};
 
 /// Passes readings on to the hub until the polling or the hub ends. `first` is told when the first
 /// one is in.
 pub(super) async fn follow(
-    hub: Hub,
+    keeper: Keeper,
     mirror: Option<MirrorReader>,
     mut readings: mpsc::Receiver<Poll>,
     first: oneshot::Sender<()>,
 ) {
     let mut follower = Follower {
-        hub,
+        keeper,
+        kept: None,
         relations: mirror.map(Relations::new),
         said: None,
     };
@@ -36,8 +39,17 @@ pub(super) async fn follow(
     }
 }
 
+/// Where readings and locks go.
+pub(super) struct Keeper {
+    pub hub: Hub,
+    pub store: Store,
+    pub clock: Clock,
+}
+
 struct Follower {
-    hub: Hub,
+    keeper: Keeper,
+    /// The lock that was kept last.
+    kept: Option<LockHash>,
     relations: Option<Relations>,
     /// What was logged last.
     said: Option<Said>,
@@ -53,16 +65,22 @@ impl Follower {
     async fn pass_on(&mut self, poll: Poll) -> Result<(), HubGone> {
         self.log(&poll.outcome);
         let reading = match poll.outcome {
-            Ok(fetched) => Ok(self.reading(fetched).await?),
+            Ok(fetched) => {
+                self.keep_lock(&fetched).await;
+                Ok(self.reading(fetched).await?)
+            }
             Err(why) => Err(why),
         };
-        self.hub.submit(Input::Read(Box::new(reading))).await
+        self.keeper.hub.submit(Input::Read(Box::new(reading))).await
     }
 
     async fn reading(&mut self, fetched: Fetched) -> Result<Reading, HubGone> {
         let history = match (&mut self.relations, fetched.history) {
             (Some(relations), Some(history)) => {
-                let reported = self.hub.ask(|fleet| fleet.reported_commits().collect());
+                let reported = self
+                    .keeper
+                    .hub
+                    .ask(|fleet| fleet.reported_commits().collect());
                 Some(relations.complete(history, reported.await?).await)
             }
             (_, history) => history,
@@ -71,6 +89,21 @@ impl Follower {
             snapshot: fetched.snapshot,
             history,
         })
+    }
+
+    /// Keeps the content of the lock, for comparing it with others later.
+    async fn keep_lock(&mut self, fetched: &Fetched) {
+        let (Ok(hash), Some(content)) = (&fetched.snapshot.lock, &fetched.lock) else {
+            return;
+        };
+        if self.kept == Some(*hash) || self.keeper.store.condition() != Condition::Sound {
+            return;
+        }
+        let now = self.keeper.clock.now();
+        match self.keeper.store.keep_lock(*hash, content, now).await {
+            Ok(()) => self.kept = Some(*hash),
+            Err(error) => tracing::warn!(%error, "the desired flake.lock could not be kept"),
+        }
     }
 
     fn log(&mut self, outcome: &Result<Fetched, Unavailable>) {

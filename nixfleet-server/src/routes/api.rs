@@ -16,6 +16,7 @@ use crate::hub::{Hub, HubGone};
 use crate::live::Snapshots;
 use crate::output::Output;
 use crate::reject::{Problem, forbidden, standard, unavailable};
+use crate::store::Store;
 use crate::telemetry::Telemetry;
 
 /// What the handlers of the API need; cheap to clone.
@@ -33,6 +34,8 @@ pub struct Api {
     pub telemetry: Arc<Telemetry>,
     /// The time.
     pub clock: Clock,
+    /// The past, beyond what the fleet keeps in mind.
+    pub store: Store,
     /// The configured remote, without credentials, as people know it.
     pub remote: Option<Arc<str>>,
     /// Answers to keyed requests.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use nixfleet_core::fleet::{Fleet, HostReport};
+use nixfleet_core::sync::EventView;
 use nixfleet_core::{HostId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -16,7 +17,7 @@ use super::{
     Route, answer, any_of, get_or_head, idempotency, json as json_response, tagged, tagged_as,
 };
 use crate::auth::{Permission, filters};
-use crate::reject::{Problem, standard};
+use crate::reject::{Problem, standard, unavailable};
 
 /// The longest that a reader of output waits for more.
 const LONGEST_WAIT: Duration = Duration::from_secs(25);
@@ -160,16 +161,38 @@ async fn events_page(
 ) -> Result<Response, Problem> {
     let host = query.host.as_deref().map(host_id).transpose()?;
     let limit = query.limit.unwrap_or(MOST_EVENTS).clamp(1, MOST_EVENTS);
-    let before = query.before.unwrap_or(u64::MAX);
-    let snapshot = api.snapshots.current().await?;
-    let events = snapshot.state().events.values().rev();
-    let wanted = events
-        .filter(|event| event.n < before)
-        .filter(|event| host.is_none() || event.host == host);
-    let page: Vec<_> = wanted.take(limit).collect();
+    let page = match query.before {
+        Some(_) => past_events(api, host.as_ref(), query.before, limit).await?,
+        None => latest_events(api, host.as_ref(), limit).await?,
+    };
     let next = page.last().filter(|_| page.len() == limit);
     let document = json!({ "events": page, "next_before": next.map(|event| event.n) });
     Ok(tagged(headers, idempotency::body(&document)?))
+}
+
+async fn latest_events(
+    api: &Api,
+    host: Option<&HostId>,
+    limit: usize,
+) -> Result<Vec<EventView>, Problem> {
+    let snapshot = api.snapshots.current().await?;
+    let events = snapshot.state().events.values().rev();
+    let wanted = events.filter(|event| host.is_none() || event.host.as_ref() == host);
+    Ok(wanted.take(limit).cloned().collect())
+}
+
+async fn past_events(
+    api: &Api,
+    host: Option<&HostId>,
+    before: Option<u64>,
+    limit: usize,
+) -> Result<Vec<EventView>, Problem> {
+    let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+    let found = api.store.events_before(host, before, limit).await;
+    found.map_err(|error| {
+        tracing::error!(%error, "past events cannot be read");
+        unavailable("the store cannot be read at the moment")
+    })
 }
 
 /// `/api/v1/hosts/{id}/<word>`, or `/api/v1/hosts/{id}` without a word.

@@ -242,3 +242,30 @@ async fn a_restart_of_the_server_shows_the_same_and_goes_on_with_the_command() {
         .host_shows("web-1", "/command/phase", json!("SUCCESS"))
         .await;
 }
+
+#[tokio::test]
+async fn events_are_told_newest_first_and_page_into_the_past() {
+    let (world, at) = World::start().await;
+    for n in 0..5 {
+        Agent::ours(&world, &format!("web-{n}"), &at).await;
+    }
+    let (_, all) = world.admin.get("/api/v1/events").await;
+    let numbers = |page: &serde_json::Value| -> Vec<u64> {
+        let events = page["events"].as_array().unwrap().iter();
+        events.map(|event| event["n"].as_u64().unwrap()).collect()
+    };
+    let all = numbers(&all);
+    assert!(all.len() >= 5 && all.is_sorted_by(|a, b| a > b), "{all:?}");
+    let mut paged = Vec::new();
+    let mut path = "/api/v1/events?limit=2".to_owned();
+    loop {
+        let (status, page) = world.admin.get(&path).await;
+        assert_eq!(status, 200);
+        paged.extend(numbers(&page));
+        let Some(before) = page["next_before"].as_u64() else {
+            break;
+        };
+        path = format!("/api/v1/events?limit=2&before={before}");
+    }
+    assert_eq!(paged, all);
+}
