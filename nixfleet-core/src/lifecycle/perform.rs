@@ -35,7 +35,8 @@ impl Command {
             (Do::Perform, _) => return Some(Step::PerformOnServer),
             (Do::SayStarted, _) => return Some(Step::Started),
             (Do::Acknowledge, cause) => self.acknowledge(cause, now),
-            (Do::NoteHalf, Cause::Event(Event::Progress { half, .. })) => {
+            // A frame that outlived its connection may be followed by others that were lost.
+            (Do::NoteHalf, Cause::Event(Event::Progress { half, .. })) if self.connected => {
                 self.half = self.half.max(*half);
             }
             (Do::RecordExit, Cause::Event(Event::Exited(report))) => self.record_exit(report, now),

@@ -8,5 +8,6 @@ mod closed;
 mod differential;
 mod goals;
 mod laws;
+mod mutants;
 mod scenarios;
 pub mod world;

@@ -289,6 +289,13 @@ fn the_deploy_outcome_follows_the_ending() {
         failed,
         "progress may have been missed while away"
     );
+    let stale = [
+        W::Accepted,
+        W::Disconnect,
+        W::Progress(Some(PullSwitchHalf::Pull)),
+        W::Hello(Process::New, Some(vec![(Error, 1)])),
+    ];
+    assert_eq!(outcome_of(Op::PullSwitch, Commands, &stale), failed);
     assert_eq!(
         outcome_of(Op::Pull, Commands, &[W::Accepted, W::Exit(Error, 1)]),
         None
@@ -392,4 +399,15 @@ fn a_test_command_always_leaves_its_evidence() {
     let stopped = evidence(Commands, &[W::Accepted, W::Exit(Stopped, 130)]).unwrap();
     assert_eq!(stopped.verdict, TestVerdict::Stopped);
     assert_eq!(evidence(Commands, &[W::Rejected]), None);
+}
+
+#[test]
+fn starting_at_once_is_queueing_starting_and_being_admitted() {
+    for protocol in [Commands, Existing] {
+        let world = World::new(Op::Switch, protocol);
+        let (command, steps) = world.start();
+        let play = Play::sent(world);
+        assert_eq!(command, play.command);
+        assert_eq!(steps, play.steps);
+    }
 }

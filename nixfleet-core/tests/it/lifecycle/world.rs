@@ -1,5 +1,6 @@
 //! One host, one command, and short words for what may happen to it.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use nixfleet_core::admission::{
@@ -14,7 +15,8 @@ use nixfleet_core::host::{
 };
 use nixfleet_core::ids::{CommandId, CommitId, HostId, LockHash, Sequence, StorePath, Token};
 use nixfleet_core::lifecycle::{
-    Address, Command, Event, ExitReport, Hello, Signal, Step, Transcript, Withdrawal,
+    Address, Command, Event, ExitReport, Hello, IGNORED, Row, Signal, Step, TABLE, Transcript,
+    Withdrawal,
 };
 use nixfleet_core::report::ResultKind;
 use nixfleet_core::{Op, Timestamp, lock_hash};
@@ -346,27 +348,34 @@ pub struct Play {
     pub now: Timestamp,
     pub steps: Vec<Step>,
     pub rows: Vec<&'static str>,
+    /// The table to play by; a test may change it.
+    table: Cow<'static, [Row]>,
 }
 
 impl Play {
     /// A command that has just been sent.
     pub fn sent(world: World) -> Self {
-        let (command, steps) = world.start();
-        let mut play = Self::of(world, command);
-        play.steps = steps;
-        play
+        Self::queued(world).admitted()
+    }
+
+    /// The same, after its turn has come and it was admitted.
+    pub fn admitted(mut self) -> Self {
+        self.play(&[Word::Start, Word::Admit]);
+        self
     }
 
     /// A command in the queue.
     pub fn queued(world: World) -> Self {
-        let command = world.queue();
-        Self::of(world, command)
+        Self::queued_by(world, Cow::Borrowed(TABLE))
     }
 
-    fn of(world: World, command: Command) -> Self {
+    /// A command in the queue, in a world with another table.
+    pub fn queued_by(world: World, table: Cow<'static, [Row]>) -> Self {
+        let command = world.queue();
         Self {
             world,
             command,
+            table,
             now: start_time(),
             steps: Vec::new(),
             rows: Vec::new(),
@@ -386,7 +395,8 @@ impl Play {
         let done = match word {
             Word::Wait(seconds) => {
                 self.now = self.now + Duration::from_secs(*seconds);
-                self.command.handle_timeout_traced(self.now)
+                let rules = [&*self.table, IGNORED];
+                self.command.handle_timeout_by(&rules, self.now)
             }
             Word::Foreign(word) => self.with_event(word, Address::of(OTHER), OTHER),
             word => {
@@ -467,6 +477,7 @@ impl Play {
             Word::Restart => Event::ServerRestart,
             Word::Foreign(_) | Word::Wait(_) => return Transcript::default(),
         };
-        self.command.handle_traced(&event, now)
+        self.command
+            .handle_by(&[&*self.table, IGNORED], &event, now)
     }
 }
