@@ -1,8 +1,12 @@
 //! The running agent: one loop that takes what happened, asks the core what to do about it, and does it.
 //!
-//! 1. Do what the core wants, in order. 2. Write down how things are, for `status`. 3. Sleep until
-//! something happens or the core's next deadline. 4. Hand it to the core. Everything that takes time
-//! (connection, looks at the host, commands) is a task of its own that ends in an [`Input`].
+//! 1. Do what the core wants, in order.
+//! 2. Write down how things are, for `status`.
+//! 3. Sleep until something happens or the core's next deadline.
+//! 4. Hand it to the core.
+//!
+//! Everything that takes time (connection, looks at the host, commands) is a task of its own that ends
+//! in an [`Input`].
 
 use std::path::PathBuf;
 use std::sync::Arc;

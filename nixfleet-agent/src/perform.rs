@@ -3,6 +3,8 @@
 mod convert;
 mod jobs;
 mod observer;
+mod order;
+mod task;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,8 +29,8 @@ use jobs::{Jobs, Surroundings};
 
 /// How long a heartbeat waits for a fresh look at the host before it repeats the last one.
 const LOOK_PATIENCE: Duration = Duration::from_millis(500);
-/// The same for a registration, which the server waits for.
-const FIRST_LOOK_PATIENCE: Duration = Duration::from_secs(5);
+/// The same for a registration, for which the server waits 10 s.
+const FIRST_LOOK_PATIENCE: Duration = Duration::from_secs(8);
 /// For so long the journal is tried again, for instance because the disk is full.
 const JOURNAL_PATIENCE: Duration = Duration::from_secs(20);
 const JOURNAL_RETRY: Duration = Duration::from_millis(500);

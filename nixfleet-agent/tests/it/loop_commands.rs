@@ -77,11 +77,7 @@ async fn a_failed_pull_and_an_unknown_operation_are_told_with_reasons() {
     assert!(result.message.unwrap().contains("no process on a host"));
 
     line.command("make-coffee", id(3), 3).await;
-    let rejected = |frame: &AgentFrame| match frame {
-        AgentFrame::CommandRejected(rejected) => rejected.code.clone(),
-        _ => None,
-    };
-    assert_eq!(line.until(rejected).await.1, "unknown-op");
+    assert_eq!(line.rejected().await, "unknown-op");
 
     line.command("refresh-git", id(4), 4).await;
     assert_eq!(line.status().await.exit_code, Some(0));
@@ -109,9 +105,11 @@ async fn tests_are_reported_one_by_one() {
     assert!(report.key.is_some() && report.key == report.key_end);
     let passed: Vec<_> = before
         .iter()
-        .filter_map(|frame| match frame {
-            AgentFrame::TestProgress(progress) => Some((progress.current, progress.passed)),
-            _ => None,
+        .filter_map(|frame| {
+            let AgentFrame::TestProgress(progress) = frame else {
+                return None;
+            };
+            Some((progress.current, progress.passed))
         })
         .collect();
     assert_eq!(passed.last(), Some(&(3, 1)));

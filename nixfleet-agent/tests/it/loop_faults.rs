@@ -37,11 +37,7 @@ async fn c01_c04_c07_a_killed_agent_finds_its_command_again_and_reports_it_until
     // The server is not sure and sends it again; and something else.
     line.command("switch", id(2), 2).await;
     line.command("pull", id(3), 3).await;
-    let rejected = |frame: &AgentFrame| match frame {
-        AgentFrame::CommandRejected(rejected) => rejected.code.clone(),
-        _ => None,
-    };
-    assert_eq!(line.until(rejected).await.1, "busy");
+    assert_eq!(line.rejected().await, "busy");
     fs::write(host.path("go"), "").unwrap();
     let (before, result) = line.until(as_status).await;
     assert_eq!(result.command_id, Some(id(2).to_string()));
@@ -58,12 +54,12 @@ async fn c01_c04_c07_a_killed_agent_finds_its_command_again_and_reports_it_until
     // The result is lost with the connection, and with the agent.
     line.cut();
     let (line, register) = server.agent().await;
-    assert_eq!(register.results, [result.clone()]);
+    assert_eq!(register.results, std::slice::from_ref(&result));
     agent.crash();
     drop(line);
     let _agent = host.agent();
     let (mut line, register) = server.agent().await;
-    assert_eq!(register.results, [result.clone()]);
+    assert_eq!(register.results, std::slice::from_ref(&result));
     line.command("switch", id(2), 2).await;
     assert_eq!(line.status().await, result, "the same, and not run again");
     line.confirm(id(2)).await;

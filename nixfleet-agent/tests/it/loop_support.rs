@@ -69,12 +69,11 @@ impl Server {
     /// The next agent, registered.
     pub async fn agent(&self) -> (Wire, Register) {
         let mut line = self.accept().await;
-        let register = match line.frame().await {
-            AgentFrame::Register(register) => *register,
-            other => panic!("not registered first: {other:?}"),
+        let AgentFrame::Register(register) = line.frame().await else {
+            panic!("not registered first");
         };
         line.registered(self.ours).await;
-        (line, register)
+        (line, *register)
     }
 
     /// Answers whatever comes first with something that is not TLS.
@@ -227,11 +226,23 @@ impl Wire {
     }
 
     pub async fn accepted(&mut self) -> String {
-        let accepted = |frame: &AgentFrame| match frame {
-            AgentFrame::Accepted(accepted) => Some(accepted.command_id.clone()),
-            _ => None,
+        let accepted = |frame: &AgentFrame| {
+            let AgentFrame::Accepted(accepted) = frame else {
+                return None;
+            };
+            Some(accepted.command_id.clone())
         };
         self.until(accepted).await.1
+    }
+
+    pub async fn rejected(&mut self) -> String {
+        let rejected = |frame: &AgentFrame| {
+            let AgentFrame::CommandRejected(rejected) = frame else {
+                return None;
+            };
+            rejected.code.clone()
+        };
+        self.until(rejected).await.1
     }
 
     pub async fn line(&mut self, text: &str) -> Line {
@@ -245,28 +256,25 @@ impl Wire {
     }
 }
 
-#[allow(clippy::wildcard_enum_match_arm)]
 pub fn as_status(frame: &AgentFrame) -> Option<StatusReport> {
-    match frame {
-        AgentFrame::Status(status) => Some((**status).clone()),
-        _ => None,
-    }
+    let AgentFrame::Status(status) = frame else {
+        return None;
+    };
+    Some((**status).clone())
 }
 
-#[allow(clippy::wildcard_enum_match_arm)]
 pub fn as_heartbeat(frame: &AgentFrame) -> Option<Heartbeat> {
-    match frame {
-        AgentFrame::Heartbeat(beat) => Some((**beat).clone()),
-        _ => None,
-    }
+    let AgentFrame::Heartbeat(beat) = frame else {
+        return None;
+    };
+    Some((**beat).clone())
 }
 
-#[allow(clippy::wildcard_enum_match_arm)]
 pub fn as_output(frame: &AgentFrame) -> Option<Line> {
-    match frame {
-        AgentFrame::Output(output) => Some(output.clone()),
-        _ => None,
-    }
+    let AgentFrame::Output(output) = frame else {
+        return None;
+    };
+    Some(output.clone())
 }
 
 pub fn now_millis() -> i64 {
@@ -275,8 +283,13 @@ pub fn now_millis() -> i64 {
     i64::try_from(since.as_millis()).unwrap()
 }
 
+/// An id of this test: processes carry the ids of their commands, and a stop finds them by it.
 pub fn id(number: u8) -> CommandId {
-    CommandId::from_bytes([number; 16])
+    let thread = std::thread::current();
+    let text = format!("{} {}", thread.name().unwrap(), std::process::id());
+    let mut bytes = [number; 16];
+    bytes[..8].copy_from_slice(&nixfleet_core::lock_hash(text.as_bytes()).as_bytes()[..8]);
+    CommandId::from_bytes(bytes)
 }
 
 /// A host with a configuration, a switch command and a link that names the running system.
