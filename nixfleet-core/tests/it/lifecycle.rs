@@ -9,5 +9,7 @@ mod differential;
 mod goals;
 mod laws;
 mod mutants;
+mod numbers;
+pub mod play;
 mod scenarios;
 pub mod world;

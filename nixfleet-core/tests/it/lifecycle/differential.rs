@@ -6,7 +6,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::laws::{Beginning, begin, beginning, word};
-use super::world::{Play, Word, start_time};
+use super::play::{Play, Word};
+use super::world::start_time;
 use crate::reference::lifecycle::Story;
 
 /// Both at once; the reference looks at the clock every second, the lifecycle when it asked to.

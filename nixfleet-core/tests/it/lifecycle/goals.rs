@@ -11,9 +11,9 @@ use nixfleet_core::lifecycle::{
 };
 use nixfleet_core::report::ResultKind::{Error, Interrupted, Ok as Fine, Stopped};
 
+use super::play::{Facts, Play, Process, Word as W};
 use super::world::{
-    Facts, ID, OTHER, Play, Process, Word as W, World, commit, deployed, lock, path, repo,
-    tests_of_the_running_system,
+    ID, OTHER, World, commit, deployed, lock, path, repo, tests_of_the_running_system,
 };
 
 fn exited(world: World) -> Play {

@@ -10,7 +10,8 @@ use nixfleet_core::host::AgentProtocol::{self, Commands, Existing};
 use nixfleet_core::lifecycle::{Command, Phase, Row, Signal, Step, TABLE, Withdrawal};
 use nixfleet_core::report::ResultKind::{Error, Interrupted, Ok, Stopped};
 
-use super::world::{Facts, Play, Process, Word as W, World, automation};
+use super::play::{Facts, Play, Process, Word as W};
+use super::world::{World, automation};
 
 /// Who, and where it starts.
 #[derive(Clone, Copy)]

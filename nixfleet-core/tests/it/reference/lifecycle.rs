@@ -10,7 +10,7 @@ use nixfleet_core::lifecycle::{Phase, Signal, Withdrawal};
 use nixfleet_core::op::Performer;
 use nixfleet_core::report::ResultKind;
 
-use crate::lifecycle::world::{Facts, Process, Word};
+use crate::lifecycle::play::{Facts, Process, Word};
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
