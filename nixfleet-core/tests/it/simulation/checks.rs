@@ -134,6 +134,18 @@ fn armed(command: &Command) -> Verdict {
 /// No command is ever executed twice (C1).
 fn executed_once(world: &World) -> Verdict {
     for machine in &world.machines {
+        if let Some(id) = machine
+            .executions
+            .keys()
+            .find(|id| !world.journaled.contains(id))
+        {
+            return Err(format!(
+                "B17: {id} ran on {} and was never journaled",
+                machine.name
+            ));
+        }
+    }
+    for machine in &world.machines {
         if let Some((id, times)) = machine.executions.iter().find(|(_, times)| **times > 1) {
             return Err(format!("C1: {id} ran {times} times on {}", machine.name));
         }

@@ -33,7 +33,8 @@ fn run(seed: u64, canary: Canary) -> Result<u64, String> {
     let mut checks = Checks::default();
     let steps = 60 + world.rng.below(120);
     for _ in 0..steps {
-        act(&mut world);
+        let choice = world.rng.below(20);
+        act(&mut world, choice);
         let step = Duration::from_millis(50 + world.rng.below(8000));
         world.pass(step);
         checks.always(&world)?;
@@ -70,9 +71,24 @@ fn run(seed: u64, canary: Canary) -> Result<u64, String> {
     Ok(world.dispatched)
 }
 
-fn act(world: &mut World) {
+/// A short schedule that arbitrary bytes choose; for fuzzing.
+pub fn drive(data: &[u8]) {
+    let (seed, script) = data.split_at(data.len().min(8));
+    let seed = seed
+        .iter()
+        .fold(0, |seed, byte| seed << 8 | u64::from(*byte));
+    let mut world = World::new(seed, 2, 1, Canary::None);
+    let mut checks = Checks::default();
+    for byte in script.iter().take(200) {
+        act(&mut world, u64::from(byte & 31));
+        world.pass(Duration::from_millis(100 << (byte >> 5)));
+        checks.always(&world).expect("every law holds");
+    }
+}
+
+fn act(world: &mut World, choice: u64) {
     let machine = usize::try_from(world.rng.below(world.machines.len() as u64)).unwrap();
-    match world.rng.below(20) {
+    match choice {
         0..=7 => {
             let op = *world.rng.pick(OPS);
             let force = world.rng.one_in(6);
@@ -127,6 +143,6 @@ fn simulation_catches_an_agent_that_forgets_its_journal() {
 
 #[test]
 fn simulation_catches_a_server_that_sends_before_it_stores() {
-    let caught = (0..2000).find_map(|seed| run(seed, Canary::SendsBeforeStoring).err());
+    let caught = (0..200).find_map(|seed| run(seed, Canary::SendsBeforeStoring).err());
     println!("caught: {}", caught.expect("the canary must be caught"));
 }

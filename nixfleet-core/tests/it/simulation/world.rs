@@ -43,6 +43,8 @@ pub struct World {
     pub now: Timestamp,
     pub fleet: Option<Fleet>,
     pub stored: Snapshot,
+    /// Every command that was ever durable.
+    pub journaled: std::collections::BTreeSet<CommandId>,
     pub machines: Vec<Machine>,
     lines: BTreeMap<ConnectionId, Line>,
     connection_of: BTreeMap<usize, ConnectionId>,
@@ -81,6 +83,7 @@ impl World {
             now,
             fleet: None,
             stored: Snapshot::default(),
+            journaled: std::collections::BTreeSet::new(),
             machines: (0..hosts)
                 .map(|n| Machine::new(&format!("host-{n}")))
                 .collect(),
@@ -129,6 +132,16 @@ impl World {
         self.fleet = None;
         let connections: Vec<_> = self.lines.keys().copied().collect();
         for connection in connections {
+            // What had left the server may still arrive.
+            while self.rng.one_in(2)
+                && let Some(line) = self.lines.get_mut(&connection)
+                && let Some((_, text)) = line.down.pop_front()
+            {
+                let machine = line.machine;
+                let frame = decode_server_frame(&text).unwrap();
+                let fresh_id = self.fresh_id();
+                self.agent(machine, AgentInput::Frame { frame, fresh_id });
+            }
             self.cut(connection);
         }
     }
@@ -149,8 +162,13 @@ impl World {
         }
         let mut transaction = Vec::new();
         let mut deltas: Vec<std::sync::Arc<Delta>> = Vec::new();
-        let crash_after =
-            (self.faults && self.rng.one_in(400)).then(|| self.rng.below(effects.len() as u64 + 1));
+        let rarely = if self.canary == Canary::SendsBeforeStoring {
+            20
+        } else {
+            400
+        };
+        let crash_after = (self.faults && self.rng.one_in(rarely))
+            .then(|| self.rng.below(effects.len() as u64 + 1));
         for (position, effect) in (0u64..).zip(effects) {
             if !matches!(effect, Effect::Persist(_)) {
                 self.commit(&mut transaction);
@@ -192,6 +210,7 @@ impl World {
                 }
                 Record::HostRemoved(id) => self.stored.hosts.retain(|own| own.id != id),
                 Record::Command(command) => {
+                    self.journaled.insert(command.id);
                     self.stored.commands.retain(|own| own.id != command.id);
                     self.stored.commands.push(command);
                 }
