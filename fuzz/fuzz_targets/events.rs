@@ -1,0 +1,7 @@
+#![no_main]
+
+#[path = "../../nixfleet-core/tests/it/simulation/mod.rs"]
+#[allow(dead_code, reason = "the tests of the simulation are not needed here")]
+mod simulation;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| simulation::drive(data));
