@@ -90,9 +90,10 @@ export class Row {
       return;
     }
     this.attentions.dataset["key"] = key;
-    const badges = notes.map(({ code, label, text }) =>
-      element("li", { class: "badge", "data-attention": code, title: text }, label),
-    );
+    const badges = notes.map(({ code, label, text }) => {
+      const more = element("span", { class: "unseen" }, `: ${text}`);
+      return element("li", { class: "badge", "data-attention": code, title: text }, label, more);
+    });
     this.attentions.replaceChildren(...badges);
   }
 

@@ -56,6 +56,43 @@ async fn the_replica_of_the_page_follows_the_recorded_traces() {
     assert_eq!(browser.take_troubles().await.unwrap(), Vec::<String>::new());
 }
 
+#[test]
+fn no_script_or_page_makes_markup_from_text() {
+    let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nixfleet-server/web");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(web).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(forbidden_in(&text), None, "{}", path.display());
+        assert!(text.lines().count() < 500, "{} is long", path.display());
+        seen += 1;
+    }
+    assert!(seen > 10, "{seen}");
+    assert_eq!(forbidden_in("a.innerHTML = b"), Some("innerHTML"));
+    assert_eq!(forbidden_in("<p onclick='x()'>"), Some(" onclick="));
+}
+
+/// What turns text into markup or code, or breaks the policy.
+fn forbidden_in(text: &str) -> Option<&'static str> {
+    const FORBIDDEN: [&str; 14] = [
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "createContextualFragment",
+        "parseFromString",
+        "setHTMLUnsafe",
+        "srcdoc",
+        "eval(",
+        "new Function",
+        "javascript:",
+        " style=",
+        " onclick=",
+        " onload=",
+    ];
+    FORBIDDEN.into_iter().find(|word| text.contains(word))
+}
+
 const TRACES: &str = include_str!("../../golden/sync_traces.json");
 
 const FOLLOW_TRACES: &str = "(async () => {
