@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod check;
+pub mod cli;
 mod clock;
 pub mod config;
 pub mod durable;

@@ -1,5 +1,6 @@
 //! The command line. Data goes to stdout, everything else to stderr.
 
+mod demo_child;
 mod hash_password;
 mod logging;
 mod serve;
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{ConfigError, ServeArgs};
+use crate::demo::{self, DemoArgs, HostArgs};
 
 /// The NixFleet dashboard server.
 #[derive(Debug, Parser)]
@@ -33,6 +35,20 @@ enum Command {
     HashPassword,
     /// Make, list and revoke the tokens of programs and agents
     Token(token::TokenArgs),
+    /// Play a day of updates on a small fleet in a throw-away folder
+    Demo(DemoArgs),
+    /// Run a command of a host of the demo (internal)
+    #[command(hide = true)]
+    DemoHost(HostArgs),
+    /// Run server or agent for as long as the demo lives (internal)
+    #[command(hide = true)]
+    DemoChild(demo_child::ChildArgs),
+    /// Run one recorded job of an agent of the demo (internal)
+    #[command(hide = true)]
+    Supervise(demo_child::AgentArgs),
+    /// Bring the checkout of an agent of the demo up to date (internal)
+    #[command(hide = true)]
+    Pull(demo_child::AgentArgs),
 }
 
 /// Runs the command of this process. Exit codes: 0 success, 1 failure, 2 wrong usage or settings.
@@ -40,7 +56,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command.run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             eprintln!("nixfleet-server: {failure}");
             ExitCode::from(failure.exit_code())
@@ -49,11 +65,17 @@ pub fn main() -> ExitCode {
 }
 
 impl Command {
-    fn run(self) -> Result<(), Failure> {
+    fn run(self) -> Result<ExitCode, Failure> {
+        let done = |()| ExitCode::SUCCESS;
         match self {
-            Command::Serve(args) => serve::run(&args),
-            Command::HashPassword => hash_password::run(),
-            Command::Token(args) => token::run(args),
+            Command::Serve(args) => serve::run(&args).map(done),
+            Command::HashPassword => hash_password::run().map(done),
+            Command::Token(args) => token::run(args).map(done),
+            Command::Demo(args) => demo::run(&args).map(done),
+            Command::DemoHost(args) => Ok(demo::run_on_host(args)),
+            Command::DemoChild(args) => demo_child::run(args),
+            Command::Supervise(args) => Ok(demo_child::run_agent("supervise", args)),
+            Command::Pull(args) => Ok(demo_child::run_agent("pull", args)),
         }
     }
 }
