@@ -1,3 +1,7 @@
-//! Test kit.
+//! Test kit: a browser, and a whole fleet of real programs. The world that the demo plays in (its
+//! git remote, processes, clients and fake agent) is the world of the tests, too.
 
 pub mod browser;
+pub mod fleet;
+
+pub use nixfleet_server::demo::{client, existing, host, process, rows, upstream, wait, world};

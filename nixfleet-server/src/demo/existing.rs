@@ -106,6 +106,15 @@ impl ExistingAgent {
         self.shared.wake.notify_one();
     }
 
+    /// From now on it tells the hash of this lock, whatever it has checked out.
+    pub fn tell_this_lock_hash(&self, lock: LockHash) {
+        {
+            let mut host = self.shared.host();
+            (host.lock, host.tells_lock) = (lock, true);
+        }
+        self.shared.wake.notify_one();
+    }
+
     /// From now on commands wait before they end, or no longer do.
     pub fn wait_in_commands(&self, waits: bool) {
         self.shared.host().waits = waits;

@@ -101,6 +101,7 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
         patience,
         keep: args.keep,
         server_environment: Vec::new(),
+        agent_environment: Vec::new(),
     };
     let manner = Manner {
         pause,

@@ -43,6 +43,8 @@ pub struct Player<'a> {
     /// Commands that rightly executed nothing.
     idle: BTreeSet<CommandId>,
     merged: bool,
+    /// How commands of this step ended, where they should have ended otherwise.
+    surprises: Vec<String>,
 }
 
 impl<'a> Player<'a> {
@@ -57,6 +59,7 @@ impl<'a> Player<'a> {
             rows: BTreeMap::new(),
             idle: BTreeSet::new(),
             merged: false,
+            surprises: Vec::new(),
         }
     }
 
@@ -112,7 +115,16 @@ impl<'a> Player<'a> {
                 ((*host).to_owned(), row)
             })
             .collect();
-        self.world.settle(&expected).await
+        let settled = self.world.settle(&expected).await;
+        if self.surprises.is_empty() {
+            return settled;
+        }
+        let mut told = self.surprises.join("\n");
+        self.surprises.clear();
+        if let Err(error) = settled {
+            told.push_str(&format!("\n{error}"));
+        }
+        Err(DemoError::Wrong(told))
     }
 
     async fn act(&mut self, act: Act) -> DemoResult<()> {
@@ -174,9 +186,8 @@ impl<'a> Player<'a> {
             let told = format!("{} on {host}: {phase} {message}", op.name());
             if view.phase != expected {
                 let wanted = phase_name(expected);
-                return Err(DemoError::Wrong(format!("{told} (expected {wanted})")));
-            }
-            if view.phase != Phase::Success {
+                self.surprises.push(format!("{told} (expected {wanted})"));
+            } else if view.phase != Phase::Success {
                 self.screen.say(&format!("      {told}"));
             }
         }

@@ -3,6 +3,7 @@
 
 mod app;
 mod command;
+mod demo;
 mod network;
 mod sources;
 mod store;

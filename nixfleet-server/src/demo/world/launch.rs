@@ -88,6 +88,7 @@ impl World {
             let line = self.command_line(host, HostCommand::Test);
             set("NIXFLEET_TEST_COMMAND", line);
         }
+        environment.extend(self.setup.agent_environment.iter().cloned());
         Ok(Launch {
             name: name.to_owned(),
             command: self.setup.programs.agent.clone(),

@@ -70,8 +70,11 @@ pub struct Setup {
     pub patience: Duration,
     /// Whether the folder stays.
     pub keep: bool,
-    /// More environment for the server; it overrides the usual one.
+    /// More environment for the server; it overrides the usual one, and an empty value is as
+    /// good as none.
     pub server_environment: Vec<(String, String)>,
+    /// The same for the agents.
+    pub agent_environment: Vec<(String, String)>,
 }
 
 /// The world. Everything in it is gone when it is dropped.
@@ -306,6 +309,17 @@ impl World {
     #[must_use]
     pub fn agent(&self, host: &str) -> Option<&Process> {
         self.agents.get(host)
+    }
+
+    /// The hosts whose agents were started.
+    #[must_use]
+    pub fn agent_names(&self) -> Vec<String> {
+        self.agents.keys().cloned().collect()
+    }
+
+    /// What the world is made of; a change counts for what is started next.
+    pub fn setup(&mut self) -> &mut Setup {
+        &mut self.setup
     }
 
     /// A host's folder.
