@@ -332,7 +332,7 @@ fn command_view(command: &Command, progress: Option<ProgressView>) -> CommandVie
         created: command.created,
         since: command.phase_since,
         ending: command.ending.as_ref().map(crate::lifecycle::Ending::kind),
-        message: command.ending.as_ref().map(crate::lifecycle::Ending::text),
+        message: command.ending_text(),
         exit_code: command.exit.as_ref().map(|exit| exit.code),
         target: command.target.map(|target| target.commit),
         progress,

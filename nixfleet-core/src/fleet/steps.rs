@@ -156,11 +156,7 @@ impl Fleet {
         let Some(command) = self.commands.get(&id) else {
             return;
         };
-        let ending = command
-            .ending
-            .as_ref()
-            .map(crate::lifecycle::Ending::text)
-            .unwrap_or_default();
+        let ending = command.ending_text().unwrap_or_default();
         let text = format!("{} on {host}: {ending}", command.op.name());
         let executed = command.was_sent();
         if let Some(host) = self.hosts.get_mut(host) {

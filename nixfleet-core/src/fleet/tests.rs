@@ -49,6 +49,7 @@ struct World {
     deploys: u32,
     history: Vec<char>,
     switch: Habit,
+    complaint: Option<String>,
     tests: Vec<TestOutcome>,
     jobs: VecDeque<(CommandId, Op)>,
     spawned: Vec<CommandId>,
@@ -109,6 +110,7 @@ impl World {
             deploys: 0,
             history: vec!['0'],
             switch: Habit::Works,
+            complaint: None,
             tests: vec![TestOutcome {
                 name: "one.sh".into(),
                 passed: Some(true),
@@ -365,7 +367,7 @@ impl World {
     ) {
         let report = JobReport {
             exit,
-            message: None,
+            message: self.complaint.clone(),
             group_empty: true,
             stop_asked: false,
             duration: Duration::from_secs(1),
@@ -526,6 +528,21 @@ fn a_day_of_updates_shows_the_expected_rows() {
     assert_eq!(world.run(Op::Rollback), Phase::Success);
     assert_eq!(world.row(), row("ok ok ok outdated outdated"));
     assert_eq!(world.spawned.len(), 10, "each command ran once");
+}
+
+#[test]
+fn what_the_agent_says_about_a_failure_is_told_with_the_command_and_the_system() {
+    let mut world = current();
+    world.remote('b');
+    world.run(Op::Pull);
+    world.switch = Habit::Fails;
+    world.complaint = Some("nixos-rebuild was not found in PATH".into());
+    assert_eq!(world.run(Op::Switch), Phase::Error);
+    let report = world.report();
+    let told = "exit code 1: nixos-rebuild was not found in PATH";
+    assert_eq!(report.command.unwrap().message.as_deref(), Some(told));
+    let system = &report.compartments[&crate::compartment::Compartment::System];
+    assert!(system.message.contains(told), "{}", system.message);
 }
 
 #[test]

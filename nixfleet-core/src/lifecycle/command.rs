@@ -104,6 +104,9 @@ pub struct Exit {
     pub code: i32,
     /// When the server learnt it.
     pub at: Timestamp,
+    /// One line of the agent: why it could not start, or the last complaint.
+    #[serde(default)]
+    pub message: Option<String>,
     /// Units that failed after it and not before, where compared.
     pub newly_failed: Option<Vec<String>>,
     /// The result of a `test` command.
@@ -324,6 +327,7 @@ impl Command {
             kind: report.kind,
             code: report.code,
             at: now,
+            message: report.message.clone(),
             newly_failed,
             tests: report.tests.clone(),
         });

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::command::Command;
+use super::ending::Ending;
 use super::event::Address;
 use crate::compartment::PullSwitchHalf;
 use crate::host::{Deployed, TestEvidence, TestVerdict, Update};
@@ -91,6 +93,24 @@ impl ExitReport {
         Address {
             id: self.id,
             op: self.op,
+        }
+    }
+}
+
+impl Command {
+    /// How it ended, as a sentence; after an exit code with what the agent said about it.
+    #[must_use]
+    pub fn ending_text(&self) -> Option<String> {
+        self.ending.as_ref().map(|ending| self.told(ending))
+    }
+
+    pub(super) fn told(&self, ending: &Ending) -> String {
+        let message = self.exit.as_ref().and_then(|exit| exit.message.as_ref());
+        match (ending, message) {
+            (Ending::ExitCode(_), Some(message)) if !message.is_empty() => {
+                format!("{}: {message}", ending.text())
+            }
+            (ending, _) => ending.text(),
         }
     }
 }

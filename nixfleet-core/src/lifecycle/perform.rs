@@ -193,7 +193,7 @@ impl Command {
         let kind = ending.kind();
         let mut steps = Vec::new();
         if self.op.is_deploy() {
-            let detail = format!("{}: {}", self.op.name(), ending.text());
+            let detail = format!("{}: {}", self.op.name(), self.told(&ending));
             steps.extend(deploy_step(kind, self.trace(), detail));
         }
         if self.op == Op::Test {
