@@ -9,7 +9,7 @@ mod troubles;
 
 use nixfleet_tests::fleet::Paths;
 
-fn paths() -> Paths {
+pub(crate) fn paths() -> Paths {
     Paths {
         server: env!("CARGO_BIN_EXE_server-under-test").into(),
         agent: env!("CARGO_BIN_EXE_agent-under-test").into(),
