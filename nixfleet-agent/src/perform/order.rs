@@ -39,11 +39,13 @@ pub(super) fn order(
         Op::CheckVersion | Op::RefreshGit | Op::RefreshLock | Op::RefreshAll => {
             return Ok(None);
         }
-        op @ (Op::ForceRebuild | Op::RefreshSystem | Op::UpdateInputs) => {
-            return Err(format!(
-                "this agent does not carry out {}; nothing was run",
-                op.name()
-            ));
+        Op::ForceRebuild => HostOp::ForceRebuild,
+        Op::RefreshSystem => HostOp::DryBuild,
+        Op::UpdateInputs => {
+            return Err(
+                "this agent does not update inputs; let the forge's update pull request do it"
+                    .to_owned(),
+            );
         }
         op @ (Op::Restart
         | Op::MergePr

@@ -28,6 +28,11 @@ pub enum HostOp {
         /// As in `Pull`.
         target: Option<CommitId>,
     },
+    /// Build and activate what is checked out, with nothing taken from nix's own caches of evaluations
+    /// and downloads.
+    ForceRebuild,
+    /// Say what a switch would build and fetch; changes nothing.
+    DryBuild,
     /// Run the tests of this host.
     Test,
     /// Activate an earlier generation.
@@ -75,6 +80,9 @@ pub enum PlanError {
 /// Options every rebuild gets: a configuration must not set options of nix that act on this host.
 const SAFE: [&str; 3] = ["--option", "accept-flake-config", "false"];
 
+/// What a forced rebuild adds.
+const FRESH: [&str; 4] = ["--refresh", "--option", "eval-cache", "false"];
+
 /// The server ends a pull earlier; this is for a host whose server is away.
 const PULL_LIMIT_MS: u64 = 10 * 60 * 1000;
 
@@ -89,6 +97,7 @@ struct Row {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Template {
     Switch,
+    DryBuild,
     RollbackPrevious,
     RollbackNamed,
     Reboot,
@@ -97,6 +106,7 @@ enum Template {
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
     Row { platform: Platform::Nixos, name: Template::Switch, argv: &[&["nixos-rebuild", "switch", "--flake", "{repo}#{host}", "*SAFE"]] },
+    Row { platform: Platform::Nixos, name: Template::DryBuild, argv: &[&["nixos-rebuild", "dry-build", "--flake", "{repo}#{host}", "*SAFE"]] },
     Row { platform: Platform::Nixos, name: Template::RollbackPrevious, argv: &[&["nixos-rebuild", "switch", "--rollback"]] },
     Row { platform: Platform::Nixos, name: Template::RollbackNamed, argv: &[
         &["nix-env", "--profile", "/nix/var/nix/profiles/system", "--switch-generation", "{generation}"],
@@ -104,10 +114,12 @@ const TABLE: &[Row] = &[
     ] },
     Row { platform: Platform::Nixos, name: Template::Reboot, argv: &[&["systemctl", "reboot"]] },
     Row { platform: Platform::Darwin, name: Template::Switch, argv: &[&["darwin-rebuild", "switch", "--flake", "{repo}#{host}", "*SAFE"]] },
+    Row { platform: Platform::Darwin, name: Template::DryBuild, argv: &[&["nix", "--extra-experimental-features", "nix-command flakes", "build", "--dry-run", "--no-link", "{repo}#darwinConfigurations.{host}.system", "*SAFE"]] },
     Row { platform: Platform::Darwin, name: Template::RollbackPrevious, argv: &[&["darwin-rebuild", "switch", "--rollback"]] },
     Row { platform: Platform::Darwin, name: Template::RollbackNamed, argv: &[&["darwin-rebuild", "switch", "--switch-generation", "{generation}"]] },
     Row { platform: Platform::Darwin, name: Template::Reboot, argv: &[&["/sbin/shutdown", "-r", "now"]] },
     Row { platform: Platform::HomeManager, name: Template::Switch, argv: &[&["home-manager", "switch", "--flake", "{repo}#{host}", "*SAFE"]] },
+    Row { platform: Platform::HomeManager, name: Template::DryBuild, argv: &[&["home-manager", "build", "--dry-run", "--no-out-link", "--flake", "{repo}#{host}", "*SAFE"]] },
     Row { platform: Platform::HomeManager, name: Template::RollbackPrevious, argv: &[&["home-manager", "switch", "--rollback"]] },
     Row { platform: Platform::HomeManager, name: Template::RollbackNamed, argv: &[&["{home}/.local/state/nix/profiles/home-manager-{generation}-link/activate"]] },
     Row { platform: Platform::HomeManager, name: Template::Reboot, argv: &[&["systemctl", "reboot"]] },
@@ -132,6 +144,8 @@ pub fn plan(
             stages.extend(planner.switch()?);
             ("pull-switch", stages)
         }
+        HostOp::ForceRebuild => ("force-rebuild", planner.force_rebuild()?),
+        HostOp::DryBuild => ("refresh-system", planner.dry_build()?),
         HostOp::Test => ("test", vec![planner.test()]),
         HostOp::Rollback { to } => ("rollback", planner.rollback(*to)?),
         HostOp::Reboot => ("reboot", planner.reboot()?),
@@ -196,6 +210,28 @@ impl Planner<'_> {
             "NIXFLEET_SWITCH_COMMAND",
             "",
         )
+    }
+
+    /// A configured switch command learns from `NIXFLEET_OP` that more is asked for.
+    fn force_rebuild(&self) -> Result<Vec<Stage>, PlanError> {
+        let mut stages = self.switch()?;
+        if self.config.commands.switch.is_none()
+            && let Some(Run::Command { argv }) = stages.last_mut().map(|stage| &mut stage.run)
+        {
+            argv.extend(FRESH.map(str::to_owned));
+        }
+        Ok(stages)
+    }
+
+    fn dry_build(&self) -> Result<Vec<Stage>, PlanError> {
+        let platform = self.config.platform;
+        if self.config.commands.switch.is_some() || platform == Platform::Custom {
+            return Err(PlanError::Unsupported {
+                platform,
+                advice: "nobody knows what the configured switch command would do without running it",
+            });
+        }
+        self.commands("dry-build", None, Template::DryBuild, "", "")
     }
 
     fn rollback(&self, to: RollbackTo) -> Result<Vec<Stage>, PlanError> {

@@ -68,6 +68,7 @@ fn every_platform_of_the_table_does_every_op_and_never_accepts_flake_config() {
     for platform in Platform::ALL {
         for name in [
             Template::Switch,
+            Template::DryBuild,
             Template::RollbackPrevious,
             Template::RollbackNamed,
             Template::Reboot,
@@ -78,7 +79,7 @@ fn every_platform_of_the_table_does_every_op_and_never_accepts_flake_config() {
                 .collect();
             assert_eq!(rows.len(), usize::from(platform != Platform::Custom));
             for words in rows.iter().flat_map(|row| row.argv) {
-                let builds = words.contains(&"--flake");
+                let builds = words.iter().any(|word| word.contains("{repo}"));
                 assert_eq!(builds, words.contains(&"*SAFE"), "{words:?}");
             }
         }
@@ -145,4 +146,25 @@ fn tests_are_the_scripts_of_this_host_unless_a_command_is_configured() {
         argvs(&HostOp::Test, &configured),
         [["check", "--host", "web-1"]]
     );
+}
+
+#[test]
+fn a_forced_rebuild_is_a_switch_without_caches_and_a_dry_build_only_looks() {
+    let nixos = config("nixos", |_| {});
+    let switch = argvs(&HostOp::Switch, &nixos);
+    let forced = argvs(&HostOp::ForceRebuild, &nixos);
+    assert_eq!(forced[0][..switch[0].len()], switch[0]);
+    assert_eq!(forced[0][switch[0].len()..], FRESH);
+    let dry = argvs(&HostOp::DryBuild, &nixos);
+    assert_eq!(dry[0][..2], ["nixos-rebuild", "dry-build"]);
+
+    let own = config("nixos", |s| {
+        s.switch_command = Some("my-switch {repo}".into())
+    });
+    let forced = argvs(&HostOp::ForceRebuild, &own);
+    assert_eq!(forced, [["my-switch", "/srv/check out"]]);
+    let job = plan(&HostOp::ForceRebuild, id(), &own, Path::new("/bin/agent")).unwrap();
+    assert_eq!(job.environment["NIXFLEET_OP"], "force-rebuild");
+    let refused = plan(&HostOp::DryBuild, id(), &own, Path::new("/bin/agent"));
+    assert!(matches!(refused, Err(PlanError::Unsupported { .. })));
 }
