@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{AgentConfig, AgentCore, AgentEffect, AgentObservation, backoff, frames};
 use crate::ids::CommandId;
+use crate::op::Op;
 use crate::time::Timestamp;
 use crate::wire::Field;
 use crate::wire::agent::{AgentFrame, CommandFrame, Confirm, KillCommand, Registered, ServerFrame};
@@ -74,6 +75,8 @@ impl AgentCore {
         let running = self.running.as_ref();
         let register = frames::register(&self.config, &self.observation, &self.journal, running);
         self.sent_generations = register.facts.generations.clone();
+        let told = self.journal.unconfirmed();
+        self.told_results = told.into_iter().map(|(id, _)| id).collect();
         vec![send(AgentFrame::Register(Box::new(register)))]
     }
 
@@ -145,11 +148,30 @@ impl AgentCore {
         };
         self.next_heartbeat = Some(now + self.config.interval);
         self.next_resend = (!self.journal.unconfirmed().is_empty()).then(|| now + RESEND_EVERY);
-        let mut effects = vec![self.heartbeat()];
+        let mut effects = self.untold_results(confirms);
+        effects.push(self.heartbeat());
         if !confirms {
             effects.extend(self.forget_reported());
         }
         effects
+    }
+
+    /// The results that the server cannot know from the registration: those of commands that ended since
+    /// it was sent; from an existing dashboard, which reads none there, all but those it expects none of.
+    fn untold_results(&self, confirms: bool) -> Vec<AgentEffect> {
+        let untold = |id: &CommandId| {
+            if confirms {
+                return !self.told_results.contains(id);
+            }
+            let op = self.journal.commands.get(id).map(|record| record.op);
+            !matches!(op, Some(Op::Restart | Op::Reboot))
+        };
+        self.journal
+            .unconfirmed()
+            .into_iter()
+            .filter(|(id, _)| untold(id))
+            .map(|(_, result)| send(AgentFrame::Status(Box::new(result.clone()))))
+            .collect()
     }
 
     fn confirm(&mut self, confirm: &Confirm, now: Timestamp) -> Vec<AgentEffect> {

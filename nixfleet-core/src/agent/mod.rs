@@ -34,6 +34,8 @@ pub struct AgentCore {
     observation: AgentObservation,
     next_heartbeat: Option<Timestamp>,
     next_resend: Option<Timestamp>,
+    /// The commands whose results were part of the last registration.
+    told_results: Vec<CommandId>,
     /// The generations last sent on this connection.
     sent_generations: Field<Vec<GenerationFacts>>,
     /// The latest moment seen: time never runs backwards in here.
@@ -60,6 +62,7 @@ impl AgentCore {
             observation: AgentObservation::default(),
             next_heartbeat: None,
             next_resend: None,
+            told_results: Vec::new(),
             sent_generations: Field::Absent,
             clock: now,
         };

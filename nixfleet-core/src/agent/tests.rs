@@ -556,11 +556,11 @@ fn c03_a_slow_answer_to_the_registration_does_not_stretch_a_lease() {
     }
 }
 
+/// Number, path, commit and whether it is the current one.
+type Listed = (u64, String, Option<String>, bool);
+
 /// The generations of the heartbeat that follows an observation; `None` if it mentions none.
-fn generations(
-    core: &mut AgentCore,
-    observation: AgentObservation,
-) -> Option<Vec<(u64, String, Option<String>, bool)>> {
+fn generations(core: &mut AgentCore, observation: AgentObservation) -> Option<Vec<Listed>> {
     let effects = core.handle(AgentInput::Observed(observation), at(3));
     let AgentFrame::Heartbeat(heartbeat) = sent(&effects)[0] else {
         panic!("{effects:?}")
@@ -734,5 +734,46 @@ fn connections_that_do_not_last_are_made_ever_more_rarely() {
     for _ in 0..20 {
         let waited = lose_after(&mut core, 600);
         assert!(waited <= backoff::FIRST, "{waited:?}");
+    }
+}
+
+#[test]
+fn c04_a_result_that_the_registration_could_not_hold_follows_it_at_once() {
+    // (ends before the registration, the server is ours, the frames after `registered`)
+    for (early, ours, status_follows) in [
+        (true, true, false),
+        (false, true, true),
+        (true, false, true),
+        (false, false, true),
+    ] {
+        let mut core = ready();
+        let _ = command(&mut core, "pull", 1, 1, at(1));
+        let _ = core.handle(AgentInput::Disconnected, at(1));
+        let end = |core: &mut AgentCore| {
+            let seen = seen('a', "/x");
+            finish(core, 1, JobExit::Code(0), seen.clone(), seen)
+        };
+        if early {
+            assert!(sent(&end(&mut core)).is_empty());
+        }
+        let register = core.handle(AgentInput::Connected(seen('a', "/x")), at(9));
+        let AgentFrame::Register(register) = sent(&register)[0] else {
+            panic!()
+        };
+        assert_eq!(register.results.len(), usize::from(early));
+        if !early {
+            assert!(sent(&end(&mut core)).is_empty());
+        }
+        let frame = ServerFrame::Registered(Registered {
+            protocol: ours.then_some(PROTOCOL_VERSION),
+            ..Registered::default()
+        });
+        let fresh_id = id(98);
+        let effects = core.handle(AgentInput::Frame { frame, fresh_id }, at(9));
+        let frames = sent(&effects);
+        assert!(matches!(frames.last(), Some(AgentFrame::Heartbeat(_))));
+        let follows = matches!(frames[0], AgentFrame::Status(_));
+        assert_eq!(follows, status_follows, "early {early}, ours {ours}");
+        assert_eq!(core.journal().unconfirmed().is_empty(), !ours);
     }
 }
