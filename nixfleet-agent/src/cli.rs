@@ -5,7 +5,6 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
 use crate::check;
 use crate::config::{Args, Config, Settings, Subcommands, Surroundings, state_dir_only};
 use crate::eventloop::{self, Ended};
@@ -15,6 +14,7 @@ use crate::observe::Binary;
 use crate::platform::{RestartMethod, reexec};
 use crate::program::find_program;
 use crate::status;
+use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 /// Tells a service manager, also one that only restarts after failures, to start the agent again.

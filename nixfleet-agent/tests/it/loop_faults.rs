@@ -73,6 +73,53 @@ async fn c01_c04_c07_a_killed_agent_finds_its_command_again_and_reports_it_until
 }
 
 #[tokio::test]
+async fn c01_killed_after_any_number_of_frames_every_command_runs_at_most_once() {
+    let server = Server::start().await;
+    let host = Host::new(
+        server.url(),
+        "echo $NIXFLEET_COMMAND_ID >> $HOST_DIR/runs; echo one; echo two; ln -sfn s $HOST_DIR/system",
+    );
+    let mut started = 0;
+    for (number, frames) in (1_u8..).zip([0, 1, 2, 3, 4, 6]) {
+        let agent = host.agent();
+        let (mut line, _) = server.agent().await;
+        line.heartbeat().await;
+        let seq = u64::from(number);
+        line.command("switch", id(number), seq).await;
+        for _ in 0..frames {
+            line.frame().await;
+        }
+        agent.crash();
+        line.until_gone().await;
+
+        // The server sends it again until it has a result.
+        let _agent = host.agent();
+        let (mut line, register) = server.agent().await;
+        line.command("switch", id(number), seq).await;
+        // A confirmation may have been lost with the agent, so earlier results may come again.
+        let own = Some(id(number).to_string());
+        let mut results = register.results.into_iter();
+        let result = match results.find(|result| result.command_id == own) {
+            Some(result) => result,
+            None => loop {
+                let result = line.status().await;
+                if result.command_id == own {
+                    break result;
+                }
+            },
+        };
+        line.confirm(id(number)).await;
+        started += usize::from(result.exit_code == Some(0));
+        let runs = host.text("runs");
+        let of_this = runs.lines().filter(|run| **run == id(number).to_string());
+        let of_this = of_this.count();
+        assert!(of_this <= 1, "{frames} frames: {runs}");
+        assert_eq!(of_this == 1, result.exit_code == Some(0), "{result:?}");
+    }
+    assert!(started >= 3, "positive control: {started}");
+}
+
+#[tokio::test]
 async fn sigterm_closes_the_connection_and_leaves_the_command_running() {
     let server = Server::start().await;
     let host = Host::new(server.url(), SLOW);
