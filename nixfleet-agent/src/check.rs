@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::config::{Config, GitAccess, Problem, Repo, SystemProbe};
 use crate::durable;
 use crate::git::{PullRequest, PullSource, look_at_remote};
+use crate::link::{self, LinkSettings};
 use crate::observe::{SystemPaths, git, lock, system};
 use crate::program::{self, find_program};
 
@@ -66,6 +67,7 @@ pub fn check(config: &Config) -> Vec<Finding> {
         finding("settings", Verdict::Ok(format!("host {}", config.hostname))),
         finding("state", state(&config.state_dir)),
         finding("server", server(config)),
+        finding("token", token(config)),
         finding("git", git_program()),
         finding("remote", remote(config)),
         finding("checkout", checkout(&config.repo)),
@@ -122,6 +124,25 @@ fn server(config: &Config) -> Verdict {
         ));
     }
     Verdict::Ok(format!("{host}:{port} answers"))
+}
+
+fn token(config: &Config) -> Verdict {
+    let settings = LinkSettings {
+        server: config.server.clone(),
+        token: config.token.clone(),
+        ca_file: config.ca_file.clone(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let probed = match runtime {
+        Ok(runtime) => runtime.block_on(link::probe(&settings)),
+        Err(error) => return Verdict::Problem(format!("the token could not be tried: {error}")),
+    };
+    match probed {
+        Ok(()) => Verdict::Ok("the server accepts it".to_owned()),
+        Err(error) => Verdict::Problem(error.to_string()),
+    }
 }
 
 fn git_program() -> Verdict {

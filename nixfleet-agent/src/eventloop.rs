@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nixfleet_core::CommandId;
-use nixfleet_core::agent::{AgentConfig, AgentCore, AgentEffect, AgentInput, AgentObservation};
+use nixfleet_core::agent::{
+    AgentConfig, AgentCore, AgentEffect, AgentInput, AgentObservation, JobExit, JobReport,
+};
 use nixfleet_core::wire::agent::ServerFrame;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -215,7 +217,7 @@ impl Loop {
                 if let AgentInput::JobFinished { command, report } = &input {
                     self.last = report.after.clone();
                     self.performer.ended(*command);
-                    tracing::info!(%command, exit = ?report.exit, "the command ended");
+                    told(*command, report);
                 }
                 input
             }
@@ -339,4 +341,14 @@ fn agent_config(config: &Config) -> Result<AgentConfig, RunError> {
         machine_id_hash: token(identity::machine_id_hash(), "machine id")?,
         seed: instance.as_u64_pair().1,
     })
+}
+
+/// The end of a command for the log, with what it complained about.
+fn told(command: CommandId, report: &JobReport) {
+    if matches!(report.exit, JobExit::Code(0)) {
+        tracing::info!(%command, "the command ended well");
+        return;
+    }
+    let message = report.message.as_deref().unwrap_or_default();
+    tracing::warn!(%command, exit = ?report.exit, "the command failed: {message}");
 }

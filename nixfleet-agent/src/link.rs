@@ -87,6 +87,22 @@ where
     tell(LinkEvent::Ended(end)).await;
 }
 
+/// Whether the server takes this host's token: opens a connection and closes it again, without
+/// registering, so that a running agent is not disturbed.
+///
+/// # Errors
+/// [`ConnectError`].
+pub async fn probe(settings: &LinkSettings) -> Result<(), ConnectError> {
+    let connected = timeout(CONNECT_LIMIT, connect(settings)).await;
+    let mut socket = connected.map_err(|_| ConnectError::TimedOut {
+        url: settings.server.clone(),
+        limit: CONNECT_LIMIT,
+    })??;
+    // The answer is known; how the goodbye goes changes nothing.
+    let _ = timeout(CONNECT_LIMIT, socket.close(None)).await;
+    Ok(())
+}
+
 async fn connect(
     settings: &LinkSettings,
 ) -> Result<WebSocketStream<reqwest::Upgraded>, ConnectError> {

@@ -245,8 +245,8 @@ pub struct TestKey {
     pub commit: CommitRef,
     /// The deployed lock.
     pub lock: LockHash,
-    /// The running store path.
-    pub store_path: StorePath,
+    /// The running store path; `None` where an existing agent tells none.
+    pub store_path: Option<StorePath>,
 }
 
 /// How a test run ended.

@@ -87,6 +87,17 @@ impl Fleet {
         }
     }
 
+    /// Kills the agent of a host and waits until the server knows that it is gone.
+    pub async fn lose_agent(&mut self, host: &str) {
+        self.kill_agent(host);
+        let id = host.parse().ok();
+        let gone = |seen: &Seen| {
+            let known = seen.state().hosts.get(id.as_ref()?)?;
+            (!known.online).then_some(())
+        };
+        good(self.live_until(&format!("{host} to be gone"), gone).await);
+    }
+
     /// Waits until the agent of a host is connected.
     pub async fn online(&mut self, host: &str) {
         let id = host.parse().ok();

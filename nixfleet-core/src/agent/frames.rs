@@ -196,7 +196,7 @@ fn test_key(seen: &AgentObservation, deployed: Option<&Deployed>) -> Option<Test
         Some(deployed) => Some(TestKey {
             commit: deployed.commit?,
             lock: deployed.lock?,
-            store_path,
+            store_path: Some(store_path),
         }),
         None => {
             let commit = seen.system.configuration_revision?;
@@ -206,7 +206,7 @@ fn test_key(seen: &AgentObservation, deployed: Option<&Deployed>) -> Option<Test
             Some(TestKey {
                 commit,
                 lock: repo.lock.hash()?,
-                store_path,
+                store_path: Some(store_path),
             })
         }
     }
@@ -216,7 +216,9 @@ fn wire_key(key: TestKey) -> TestKeyFacts {
     TestKeyFacts {
         commit: key.commit.to_string(),
         lock_hash: key.lock.to_string(),
-        store_path: key.store_path.to_string(),
+        store_path: key
+            .store_path
+            .map_or_else(String::new, |path| path.to_string()),
     }
 }
 

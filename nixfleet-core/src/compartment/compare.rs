@@ -265,14 +265,18 @@ fn result(tests: &TestEvidence) -> ResultFact {
 pub(super) struct CurrentKey<'a> {
     pub(super) commit: CommitRef,
     pub(super) lock: LockHash,
-    pub(super) store_path: &'a StorePath,
+    /// `None` where an existing agent tells none.
+    pub(super) store_path: Option<&'a StorePath>,
 }
 
 pub(super) fn current_key<'a>(situation: &Situation<'a>) -> Option<CurrentKey<'a>> {
     let running = running_path(situation);
     if let Some(deployed) = &situation.observation.deployed {
         let (commit, lock) = known_inputs(deployed)?;
-        let store_path = deployed.store_path.as_ref().or(running)?;
+        let store_path = deployed.store_path.as_ref().or(running);
+        if store_path.is_none() && !deployed.inferred {
+            return None;
+        }
         return Some(CurrentKey {
             commit,
             lock,
@@ -283,8 +287,21 @@ pub(super) fn current_key<'a>(situation: &Situation<'a>) -> Option<CurrentKey<'a
     Some(CurrentKey {
         commit: system.configuration_revision?,
         lock: situation.desired.remote.lock().ok()?,
-        store_path: running?,
+        store_path: Some(running?),
     })
+}
+
+/// Without any path the inputs alone must do, and they do only for an agent whose pass proves nothing.
+fn same_path(
+    tests: &TestEvidence,
+    tested: Option<&StorePath>,
+    current: Option<&StorePath>,
+) -> bool {
+    match (tested, current) {
+        (Some(tested), Some(current)) => tested == current,
+        (None, None) => !tests.per_script,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
 }
 
 fn key(situation: &Situation<'_>, commits: &Commits<'_>) -> KeyFact {
@@ -299,7 +316,7 @@ fn key(situation: &Situation<'_>, commits: &Commits<'_>) -> KeyFact {
     }
     let same = commits.same(tested.commit, current.commit)
         && tested.lock == current.lock
-        && tested.store_path == *current.store_path;
+        && same_path(tests, tested.store_path.as_ref(), current.store_path);
     if same {
         KeyFact::Current
     } else {

@@ -66,7 +66,10 @@ pub(super) fn current_test_key(observation: &HostObservation) -> Option<TestKey>
         Some(deployed) => Some(TestKey {
             commit: deployed.commit?,
             lock: deployed.lock?,
-            store_path: deployed.store_path.clone().or(running)?,
+            store_path: match deployed.store_path.clone().or(running) {
+                None if !deployed.inferred => return None,
+                path => path,
+            },
         }),
         None => {
             let commit = observation.system.as_ref()?.configuration_revision?;
@@ -76,7 +79,7 @@ pub(super) fn current_test_key(observation: &HostObservation) -> Option<TestKey>
             Some(TestKey {
                 commit,
                 lock: repo.lock.hash()?,
-                store_path: running?,
+                store_path: Some(running?),
             })
         }
     }

@@ -297,7 +297,7 @@ fn tested_what_is_deployed(evidence: &TestEvidence, after: &HostObservation) -> 
         deployed.lock == Some(key.lock)
             && deployed.commit.is_some_and(|c| same_commit(c, key.commit))
     });
-    if running == &key.store_path && same_inputs {
+    if key.store_path.as_ref() == Some(running) && same_inputs {
         Ok(())
     } else {
         gap(GoalGap::TestsOfOtherRevision)

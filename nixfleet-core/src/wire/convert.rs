@@ -211,7 +211,7 @@ fn test_key(key: TestKeyFacts) -> Result<TestKey, WireError> {
     Ok(TestKey {
         commit: parse("tests.key.commit", &key.commit)?,
         lock: parse("tests.key.lock_hash", &key.lock_hash)?,
-        store_path: parse("tests.key.store_path", &key.store_path)?,
+        store_path: Some(parse("tests.key.store_path", &key.store_path)?),
     })
 }
 

@@ -120,14 +120,14 @@ fn records() -> Vec<Option<Deployed>> {
     for commit in commits {
         for lock in [None, Some(lock("a")), Some(lock("b"))] {
             for store_path in [None, Some(path("p"))] {
-                for clean in [true, false] {
+                for (clean, inferred) in [(true, false), (false, false), (true, true)] {
                     found.push(Some(Deployed {
                         commit,
                         lock,
                         store_path: store_path.clone(),
                         clean,
                         command: None,
-                        inferred: false,
+                        inferred,
                     }));
                 }
             }
@@ -161,7 +161,7 @@ fn runs() -> Vec<Option<TestEvidence>> {
         Some(TestKey {
             commit,
             lock: lock("a"),
-            store_path: path(on),
+            store_path: Some(path(on)),
         })
     };
     let keys = [
@@ -170,6 +170,11 @@ fn runs() -> Vec<Option<TestEvidence>> {
         key(abbreviated(commit('a')), "p"),
         key(commit('b').into(), "p"),
         key(commit('a').into(), "q"),
+        Some(TestKey {
+            commit: commit('a').into(),
+            lock: lock("a"),
+            store_path: None,
+        }),
     ];
     let failed = || vec!["web".to_owned()];
     let results = [

@@ -219,7 +219,7 @@ impl World {
             Some(TestKey {
                 commit: record.commit?,
                 lock: record.lock?,
-                store_path: record.store_path.clone()?,
+                store_path: Some(record.store_path.clone()?),
             })
         });
         let failed = match verdict {

@@ -61,6 +61,7 @@ struct Host {
     lock: LockHash,
     tells_lock: bool,
     waits: bool,
+    fails: Option<&'static str>,
     running: Option<String>,
     executed: Vec<String>,
 }
@@ -78,6 +79,7 @@ impl ExistingAgent {
             lock: setup.remote.lock()?,
             tells_lock: false,
             waits: false,
+            fails: None,
             running: None,
             executed: Vec::new(),
         };
@@ -119,6 +121,11 @@ impl ExistingAgent {
     pub fn wait_in_commands(&self, waits: bool) {
         self.shared.host().waits = waits;
         self.shared.wake.notify_one();
+    }
+
+    /// From now on this op fails, or none.
+    pub fn fail(&self, op: Option<&'static str>) {
+        self.shared.host().fails = op;
     }
 
     /// The ops that ran, in order.
@@ -218,6 +225,11 @@ impl Shared {
     }
 
     async fn finish(&self, socket: &mut Socket, op: &str) -> DemoResult<Afterwards> {
+        if self.host().fails == Some(op) {
+            send(socket, result("error", op, 1, "exit status 1")).await?;
+            send(socket, self.heartbeat()).await?;
+            return Ok(Afterwards::Stay);
+        }
         if op == "pull" {
             let remote = self.setup.remote.clone();
             let fetched = tokio::task::spawn_blocking(move || Ok((remote.head()?, remote.lock()?)));

@@ -99,7 +99,7 @@ async fn write_test_result(writing: &mut Writing, host: &HostRecord) -> Result<(
     .bind(word(&tests.verdict)?)
     .bind(text(key.map(|key| key.commit)))
     .bind(text(key.map(|key| key.lock)))
-    .bind(text(key.map(|key| &key.store_path)))
+    .bind(text(key.and_then(|key| key.store_path.as_ref())))
     .bind(tests.ran)
     .bind(json(&tests.failed)?)
     .bind(tests.skipped)

@@ -255,7 +255,7 @@ pub fn tests_of_the_running_system() -> TestEvidence {
         key: Some(TestKey {
             commit: commit('a').into(),
             lock: lock("old"),
-            store_path: path("one"),
+            store_path: Some(path("one")),
         }),
         verdict: TestVerdict::Pass,
         per_script: true,

@@ -187,18 +187,22 @@ impl<'a> Plain<'a> {
     }
 
     /// What a test would be about now.
-    fn key_now(&self) -> Option<(String, String, String)> {
+    fn key_now(&self) -> Option<(String, String, Option<String>)> {
+        let inferred = self.s.observation.deployed.as_ref();
+        let inferred = inferred.is_some_and(|record| record.inferred);
         match &self.record {
-            Some((commit, lock, path, true)) => Some((
-                commit.clone()?,
-                lock.clone()?,
-                path.clone().or_else(|| self.runs.clone())?,
-            )),
+            Some((commit, lock, path, true)) => {
+                let path = path.clone().or_else(|| self.runs.clone());
+                if path.is_none() && !inferred {
+                    return None;
+                }
+                Some((commit.clone()?, lock.clone()?, path))
+            }
             Some(_) => None,
             None => Some((
                 self.claims.clone()?,
                 self.want_lock.clone()?,
-                self.runs.clone()?,
+                Some(self.runs.clone()?),
             )),
         }
     }
@@ -222,7 +226,11 @@ impl<'a> Plain<'a> {
             (Some(key), Some((commit, lock, path))) => {
                 self.same(&key.commit.to_string(), &commit)
                     && key.lock.to_string() == lock
-                    && key.store_path.as_str() == path
+                    && match (&key.store_path, path) {
+                        (Some(then), Some(now)) => then.as_str() == now,
+                        (None, None) => !run.per_script,
+                        _ => false,
+                    }
             }
             _ => false,
         };

@@ -229,7 +229,7 @@ impl TryFrom<&HostRecord> for HostRow {
             deploy_detail: deploy.detail.clone(),
             test_commit: key.map(|key| key.commit.to_string()),
             test_lock: key.map(|key| key.lock.to_string()),
-            test_path: key.map(|key| key.store_path.to_string()),
+            test_path: key.and_then(|key| text(key.store_path.as_ref())),
             test_verdict: tested.map(|tests| word(&tests.verdict)).transpose()?,
             test_per_script: tested.map(|tests| tests.per_script),
             test_ran: tested.map(|tests| i64::from(tests.ran)),

@@ -108,13 +108,13 @@ impl HostRow {
         let (Some(verdict), Some(at)) = (&self.test_verdict, self.test_at) else {
             return Ok(None);
         };
-        let key = match (&self.test_commit, &self.test_lock, &self.test_path) {
-            (Some(commit), Some(lock), Some(path)) => Some(TestKey {
+        let key = match (&self.test_commit, &self.test_lock) {
+            (Some(commit), Some(lock)) => Some(TestKey {
                 commit: parsed(commit)?,
                 lock: parsed(lock)?,
-                store_path: parsed(path)?,
+                store_path: maybe(self.test_path.as_deref())?,
             }),
-            (_, _, _) => None,
+            (_, _) => None,
         };
         let small = |value: Option<i64>| u32::try_from(value.unwrap_or(0)).map_err(unusable);
         Ok(Some(TestEvidence {

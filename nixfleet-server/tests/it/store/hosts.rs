@@ -226,12 +226,13 @@ fn deploy() -> impl Strategy<Value = DeployEvidence> {
 }
 
 fn tests() -> impl Strategy<Value = TestEvidence> {
-    let key =
-        (some_commit(), some_lock(), some_path()).prop_map(|(commit, lock, store_path)| TestKey {
+    let key = (some_commit(), some_lock(), prop::option::of(some_path())).prop_map(
+        |(commit, lock, store_path)| TestKey {
             commit,
             lock,
             store_path,
-        });
+        },
+    );
     let verdict = prop::sample::select(vec![
         TestVerdict::Pass,
         TestVerdict::Fail,

@@ -1,9 +1,11 @@
 //! An agent of an existing installation: no ids, seven digits, results told apart by name.
 
-use nixfleet_core::{Op, Phase};
+use std::collections::BTreeMap;
+
+use nixfleet_core::{Op, Phase, Status};
 use nixfleet_tests::existing::{ExistingAgent, ExistingSetup};
 use nixfleet_tests::fleet::{Fleet, PATIENCE, good, told};
-use nixfleet_tests::rows::Situation;
+use nixfleet_tests::rows::{Row, Situation};
 use nixfleet_tests::wait::until;
 
 use super::paths;
@@ -34,7 +36,11 @@ async fn it_registers_reports_and_executes() {
     fleet.settled(Situation::NeverDeployed, &[ATTIC]).await;
 
     good(fleet.upstream.update(&["nixpkgs"]));
-    fleet.settled(Situation::Merged, &[ATTIC]).await;
+    let (git, never) = (Status::Outdated, Status::Unknown);
+    let merged = Row([Status::Ok, git, git, git, never]);
+    fleet
+        .shows(&BTreeMap::from([(ATTIC.to_owned(), merged)]))
+        .await;
     fleet.run(Op::Pull, &[ATTIC]).await;
     fleet.run(Op::Switch, &[ATTIC]).await;
     fleet.settled(Situation::Switched, &[ATTIC]).await;
@@ -47,6 +53,16 @@ async fn it_registers_reports_and_executes() {
         "a pass it tells is only its word: {about:#}"
     );
     assert_eq!(agent.executed(), ["pull", "switch", "test"]);
+
+    // That they failed is believed.
+    agent.fail(Some("test"));
+    let failing = fleet.begin(Op::Test, &[ATTIC]).await;
+    fleet.finished(&failing).await;
+    let ok = Status::Ok;
+    let failed = Row([ok, ok, ok, ok, Status::Error]);
+    fleet
+        .shows(&BTreeMap::from([(ATTIC.to_owned(), failed)]))
+        .await;
     fleet.end().await;
 }
 

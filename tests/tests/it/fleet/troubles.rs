@@ -1,12 +1,13 @@
 //! What people read when something is wrong: on the page (which shows what the API tells), in the
 //! agent's own command, and in the log.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
-use nixfleet_core::{Op, Phase};
+use nixfleet_core::{Op, Phase, Status};
 use nixfleet_tests::fleet::{Fleet, PATIENCE, good, told};
 use nixfleet_tests::process::{Launch, Process};
-use nixfleet_tests::rows::Situation;
+use nixfleet_tests::rows::{Row, Situation};
 use nixfleet_tests::wait::until;
 use serde_json::Value;
 
@@ -19,10 +20,10 @@ fn with(fleet: &mut Fleet, name: &str, value: &str) {
     fleet.setup().agent_environment.push(pair);
 }
 
-/// What the agent's own check says about the settings of a host.
-fn check(launch: &Launch) -> (bool, String) {
+/// What `check` or `status` of the agent's own command say on a host.
+fn ask(launch: &Launch, verb: &str) -> (bool, String) {
     let output = Command::new(paths().agent)
-        .arg("check")
+        .arg(verb)
         .env_clear()
         .envs(launch.environment.iter().map(|(name, value)| (name, value)))
         .output()
@@ -56,14 +57,23 @@ async fn a_wrong_token_is_named_by_log_and_check() {
         &["401", "refused the token", "NIXFLEET_TOKEN_FILE"],
     )
     .await;
-    let (fine, text) = check(&good(fleet.agent_launch(WEB)));
-    assert!(!fine && text.contains("token"), "{text}");
+    let launch = good(fleet.agent_launch(WEB));
+    for verb in ["check", "status"] {
+        let (fine, text) = ask(&launch, verb);
+        assert!(
+            !fine && text.contains("refused the token"),
+            "{verb}: {text}"
+        );
+    }
     assert!(good(good(fleet.api()).rows().await).is_empty());
 
     fleet.kill_agent(WEB);
     fleet.setup().agent_environment.clear();
     good(fleet.start_agent(WEB));
     fleet.all_online().await;
+    let launch = good(fleet.agent_launch(WEB));
+    let (_, text) = ask(&launch, "check");
+    assert!(text.contains("the server accepts it"), "{text}");
     fleet.end().await;
 }
 
@@ -105,12 +115,27 @@ async fn an_unreachable_and_a_broken_remote_say_the_cause_and_what_to_do() {
     good(fleet.upstream.remote().restore());
     fleet.settled(Situation::Current, &[WEB]).await;
 
-    // The lock is nonsense: the whole snapshot is worth nothing.
-    good(fleet.upstream.write("flake.lock", "{ this is no JSON"));
-    good(fleet.upstream.commit("Break the lock"));
+    // The branch names a commit that is not there.
+    let head = folder.join("refs/heads/main");
+    let good_head = std::fs::read_to_string(&head).unwrap();
+    std::fs::write(&head, format!("{}\n", "1".repeat(40))).unwrap();
     fleet.settled(Situation::RemoteGone, &[WEB]).await;
     let about = fleet.about(WEB).await;
-    assert!(lines(&about, "lock").contains("flake.lock"), "{about:#}");
+    assert!(lines(&about, "git").contains("how to fix: "), "{about:#}");
+    std::fs::write(&head, good_head).unwrap();
+    fleet.settled(Situation::Current, &[WEB]).await;
+
+    // Without a lock only what needs one is red.
+    good(fleet.upstream.git(&["rm", "--quiet", "flake.lock"]));
+    good(fleet.upstream.commit("Lose the lock"));
+    let (o, e) = (Status::Outdated, Status::Error);
+    let lost = Row([Status::Ok, o, e, o, o]);
+    fleet.shows(&BTreeMap::from([(WEB.to_owned(), lost)])).await;
+    let about = fleet.about(WEB).await;
+    assert!(
+        lines(&about, "lock").contains("nix flake lock"),
+        "{about:#}"
+    );
     good(fleet.upstream.update(&["nixpkgs"]));
     fleet.settled(Situation::Merged, &[WEB]).await;
     fleet.end().await;
@@ -130,15 +155,15 @@ async fn a_repository_that_the_agent_cannot_read_fails_the_pull_with_its_name() 
     let message = ended.message.clone().unwrap_or_default();
     assert!(message.contains("nowhere.git"), "{message}");
     logs(fleet.agent(WEB).unwrap(), &["nowhere.git"]).await;
-    let (fine, text) = check(&good(fleet.agent_launch(WEB)));
+    let (fine, text) = ask(&good(fleet.agent_launch(WEB)), "check");
     assert!(!fine && text.contains("nowhere.git"), "{text}");
 
-    fleet.kill_agent(WEB);
+    fleet.lose_agent(WEB).await;
     fleet.setup().agent_environment.clear();
     good(fleet.start_agent(WEB));
     fleet.all_online().await;
     fleet.run(Op::Pull, &[WEB]).await;
-    let (fine, text) = check(&good(fleet.agent_launch(WEB)));
+    let (fine, text) = ask(&good(fleet.agent_launch(WEB)), "check");
     assert!(fine, "{text}");
     fleet.end().await;
 }
@@ -162,10 +187,10 @@ async fn a_missing_nixos_rebuild_is_named_with_what_to_do() {
     let details = about["compartments"]["system"]["details"].to_string();
     assert!(details.contains("nixos-rebuild"), "{details}");
     logs(fleet.agent(WEB).unwrap(), &["nixos-rebuild"]).await;
-    let (fine, text) = check(&good(fleet.agent_launch(WEB)));
+    let (fine, text) = ask(&good(fleet.agent_launch(WEB)), "check");
     assert!(!fine && text.contains("nixos-rebuild"), "{text}");
 
-    fleet.kill_agent(WEB);
+    fleet.lose_agent(WEB).await;
     fleet.setup().agent_environment.clear();
     good(fleet.start_agent(WEB));
     fleet.all_online().await;
