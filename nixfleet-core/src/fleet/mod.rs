@@ -61,6 +61,7 @@ pub struct Fleet {
     timers: BTreeSet<(Timestamp, Timer)>,
     next_event: u64,
     clock: Timestamp,
+    rows_used: Vec<(CommandId, &'static str)>,
 }
 
 /// Whose moment has come.
@@ -136,6 +137,7 @@ impl Fleet {
                 .max()
                 .unwrap_or(1),
             clock: now,
+            rows_used: Vec::new(),
         };
         for mut record in stored.hosts {
             if record.presence == Presence::Online {
@@ -168,6 +170,7 @@ impl Fleet {
     /// Takes in one input. Due deadlines fire first.
     #[must_use]
     pub fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Effect> {
+        self.rows_used.clear();
         let mut turn = Turn::default();
         self.fire_due(&mut turn, now);
         let now = self.clock;
@@ -203,6 +206,7 @@ impl Fleet {
     /// Fires what is due. A spurious call does nothing.
     #[must_use]
     pub fn handle_timeout(&mut self, now: Timestamp) -> Vec<Effect> {
+        self.rows_used.clear();
         let mut turn = Turn::default();
         self.fire_due(&mut turn, now);
         self.finish(turn)
@@ -216,6 +220,13 @@ impl Fleet {
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// The rows of the transition table that the last call used, in order, with the command each
+    /// was about; for traces and logs.
+    #[must_use]
+    pub fn rows_used(&self) -> &[(CommandId, &'static str)] {
+        &self.rows_used
     }
 
     /// The state as clients see it.
@@ -293,8 +304,9 @@ impl Fleet {
                     let Some(command) = self.commands.get_mut(&id) else {
                         continue;
                     };
-                    let steps = command.handle_timeout(now);
-                    self.after_command(turn, id, steps, now);
+                    let trace = command.handle_timeout_traced(now);
+                    self.note_rows(id, &trace);
+                    self.after_command(turn, id, trace.steps, now);
                 }
                 Timer::Hold(host) => self.end_hold(turn, &host, now),
             }

@@ -240,7 +240,8 @@ impl Fleet {
                 Ok(Accepted::Queued(id))
             }
             Err(refusal) => {
-                let (command, _) = Command::refused(&request, refusal.clone(), id, now);
+                let (command, trace) = Command::refused_traced(&request, refusal.clone(), id, now);
+                self.note_rows(id, &trace);
                 turn.records.push(Record::Command(command));
                 Err(refusal)
             }

@@ -5,7 +5,7 @@ use super::{Effect, Fleet, Timer};
 use crate::admission::Admitted;
 use crate::host::{DeployEvidence, Update};
 use crate::ids::{CommandId, HostId, Sequence};
-use crate::lifecycle::{Command, Event, ExitReport, Phase, Signal, Step, late_result};
+use crate::lifecycle::{Command, Event, ExitReport, Phase, Signal, Step, Transcript, late_result};
 use crate::report::CommandResult;
 use crate::time::Timestamp;
 use crate::wire::agent::{Args, CommandFrame, Confirm, KillCommand, ServerFrame, TargetFrame};
@@ -23,9 +23,10 @@ impl Fleet {
         let Some(seq) = self.next_seq(turn, &host) else {
             return;
         };
-        let (command, steps) = Command::start(admitted, id, seq, now);
+        let (command, trace) = Command::start_traced(admitted, id, seq, now);
+        self.note_rows(id, &trace);
         self.insert_command(turn, command);
-        self.after_command(turn, id, steps, now);
+        self.after_command(turn, id, trace.steps, now);
     }
 
     /// The next sequence number of a host; it is stored with the command.
@@ -59,13 +60,20 @@ impl Fleet {
         };
         let before = command.poll_timeout().map(|deadline| deadline.at);
         let unchanged = command.clone();
-        let steps = command.handle(event, now);
-        if *command == unchanged && steps.is_empty() {
+        let trace = command.handle_traced(event, now);
+        let nothing = *command == unchanged && trace.steps.is_empty();
+        let after = command.poll_timeout().map(|deadline| deadline.at);
+        self.note_rows(id, &trace);
+        if nothing {
             return;
         }
-        let after = command.poll_timeout().map(|deadline| deadline.at);
         self.arm(id, before, after);
-        self.after_command(turn, id, steps, now);
+        self.after_command(turn, id, trace.steps, now);
+    }
+
+    pub(super) fn note_rows(&mut self, id: CommandId, trace: &Transcript) {
+        self.rows_used
+            .extend(trace.rows.iter().map(|row| (id, *row)));
     }
 
     fn arm(&mut self, id: CommandId, before: Option<Timestamp>, after: Option<Timestamp>) {

@@ -9,6 +9,7 @@ use super::ending::Ending;
 use super::event::Signal;
 use super::exit::ExitReport;
 use super::goal::Verdict;
+use super::machine::Transcript;
 use super::{Phase, Step, timing};
 use crate::admission::{Admitted, Check, Conditions, Lane, Queueable, Refusal, Request};
 use crate::compartment::{PullSwitchHalf, Status, Working};
@@ -218,11 +219,25 @@ impl Command {
         seq: Sequence,
         now: Timestamp,
     ) -> (Self, Vec<Step>) {
+        let (command, trace) = Self::start_traced(admitted, id, seq, now);
+        (command, trace.steps)
+    }
+
+    /// [`Command::start`], and the rows of the table that were used.
+    #[must_use]
+    pub fn start_traced(
+        admitted: Admitted,
+        id: CommandId,
+        seq: Sequence,
+        now: Timestamp,
+    ) -> (Self, Transcript) {
         let mut command = Self::new(admitted.request(), id, now);
-        let mut steps = command.handle(&super::Event::Start, now);
+        let mut trace = command.handle_traced(&super::Event::Start, now);
         let admitted = Box::new(admitted);
-        steps.extend(command.handle(&super::Event::ValidateOk { admitted, seq }, now));
-        (command, steps)
+        let sent = command.handle_traced(&super::Event::ValidateOk { admitted, seq }, now);
+        trace.rows.extend(sent.rows);
+        trace.steps.extend(sent.steps);
+        (command, trace)
     }
 
     /// The record of a command that was refused; nothing was sent.
@@ -233,10 +248,24 @@ impl Command {
         id: CommandId,
         now: Timestamp,
     ) -> (Self, Vec<Step>) {
+        let (command, trace) = Self::refused_traced(request, refusal, id, now);
+        (command, trace.steps)
+    }
+
+    /// [`Command::refused`], and the rows of the table that were used.
+    #[must_use]
+    pub fn refused_traced(
+        request: &Request,
+        refusal: Refusal,
+        id: CommandId,
+        now: Timestamp,
+    ) -> (Self, Transcript) {
         let mut command = Self::new(request, id, now);
-        let mut steps = command.handle(&super::Event::Start, now);
-        steps.extend(command.handle(&super::Event::ValidateFail(refusal), now));
-        (command, steps)
+        let mut trace = command.handle_traced(&super::Event::Start, now);
+        let refused = command.handle_traced(&super::Event::ValidateFail(refusal), now);
+        trace.rows.extend(refused.rows);
+        trace.steps.extend(refused.steps);
+        (command, trace)
     }
 
     /// What was asked for, to be admitted again when the command leaves the queue. The caller

@@ -27,9 +27,9 @@ pub fn duration(value: Duration) -> String {
     let seconds = value.as_secs();
     if value.subsec_millis() > 0 {
         format!("{} ms", value.as_millis())
-    } else if seconds >= 7200 && seconds % 3600 == 0 {
+    } else if seconds >= 7200 && seconds.is_multiple_of(3600) {
         format!("{} h", seconds / 3600)
-    } else if seconds >= 60 && seconds % 60 == 0 {
+    } else if seconds >= 60 && seconds.is_multiple_of(60) {
         format!("{} min", seconds / 60)
     } else {
         format!("{seconds} s")

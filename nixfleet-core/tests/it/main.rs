@@ -21,5 +21,6 @@ mod lifecycle;
 mod lock;
 mod model;
 mod reference;
+mod scripts;
 mod simulation;
 mod tables;

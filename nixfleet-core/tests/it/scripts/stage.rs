@@ -1,0 +1,510 @@
+//! The stage of a script: the real fleet, real agents, real frames, virtual time.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nixfleet_core::agent::{AgentCore, AgentEffect, AgentInput};
+use nixfleet_core::desired::{RemoteHistory, RemotePolicy, Snapshot as Desired, Unavailable};
+use nixfleet_core::fleet::{
+    Effect, Fleet, FleetConfig, Input, Reading, Record, Reply, Request, RequestId, Snapshot,
+};
+use nixfleet_core::host::Actor;
+use nixfleet_core::lifecycle::Command;
+use nixfleet_core::wire::agent::{AgentFrame, ServerFrame};
+use nixfleet_core::wire::{agent_message, decode_agent_frame, decode_server_frame};
+use nixfleet_core::{CommandId, ConnectionId, HostId, Timestamp};
+
+use super::machine::{Agent, Job, Machine, interrupted};
+use super::{existing, tell};
+
+pub const START: Timestamp = Timestamp::from_seconds(1_767_225_600);
+
+pub struct Stage {
+    pub now: Timestamp,
+    pub fleet: Option<Fleet>,
+    pub stored: Snapshot,
+    pub machines: BTreeMap<String, Machine>,
+    connections: u64,
+    /// What a reading of the remote finds; `None` if readings hang.
+    pub reading: Option<Result<Desired, Unavailable>>,
+    pub history: Option<Arc<RemoteHistory>>,
+    next_read: Timestamp,
+    ids: u64,
+    spare_ids: u64,
+    pub last: Option<CommandId>,
+    pub out: Vec<String>,
+    told_at: Timestamp,
+    shown: BTreeMap<String, String>,
+    last_rows: Vec<String>,
+    /// Rows of any table that were used.
+    pub rows: BTreeSet<&'static str>,
+    inbox: VecDeque<Input>,
+    settling: bool,
+}
+
+pub fn config() -> FleetConfig {
+    FleetConfig {
+        server_version: "4.0.0".into(),
+        agent_version: "4.0.0".into(),
+        remote: RemotePolicy {
+            ttl: Duration::from_secs(5),
+            grace: Duration::ZERO,
+        },
+        remote_configured: true,
+        store_intact: true,
+    }
+}
+
+impl Stage {
+    pub fn new() -> Self {
+        let mut stage = Self {
+            now: START,
+            fleet: None,
+            stored: Snapshot::default(),
+            machines: BTreeMap::new(),
+            connections: 0,
+            reading: None,
+            history: None,
+            next_read: START,
+            ids: 0,
+            spare_ids: 0,
+            last: None,
+            out: Vec::new(),
+            told_at: START,
+            shown: BTreeMap::new(),
+            last_rows: Vec::new(),
+            rows: BTreeSet::new(),
+            inbox: VecDeque::new(),
+            settling: false,
+        };
+        stage.start_server();
+        stage
+    }
+
+    pub fn say(&mut self, line: impl AsRef<str>) {
+        if self.told_at != self.now {
+            self.told_at = self.now;
+            self.out.push(format!("  at {}", tell::clock(self.now)));
+        }
+        self.out.push(format!("  {}", line.as_ref()));
+    }
+
+    /// How a command is called in the transcript: by its number.
+    pub fn number(&self, id: CommandId) -> String {
+        let text = id.to_string().replace('-', "");
+        format!("#{}", u64::from_str_radix(&text, 16).unwrap())
+    }
+
+    pub fn fresh_id(&mut self) -> CommandId {
+        self.ids += 1;
+        let mut bytes = [0; 16];
+        bytes[8..].copy_from_slice(&self.ids.to_be_bytes());
+        CommandId::from_bytes(bytes)
+    }
+
+    // ---- the server ----
+
+    pub fn start_server(&mut self) {
+        let (fleet, effects) = Fleet::restore(config(), self.stored.clone(), self.now);
+        self.fleet = Some(fleet);
+        self.after_call();
+        self.perform(effects);
+        self.read_remote();
+    }
+
+    pub fn stop_server(&mut self) {
+        self.fleet = None;
+        let names: Vec<String> = self.machines.keys().cloned().collect();
+        for name in names {
+            self.cut(&name);
+        }
+    }
+
+    pub fn server(&mut self, input: Input) {
+        self.inbox.push_back(input);
+        if self.settling {
+            return;
+        }
+        self.settling = true;
+        while let Some(input) = self.inbox.pop_front() {
+            let now = self.now;
+            if let Some(fleet) = self.fleet.as_mut() {
+                let effects = fleet.handle(input, now);
+                self.after_call();
+                self.perform(effects);
+            }
+        }
+        self.settling = false;
+    }
+
+    pub fn ask(&mut self, actor: Actor, request: Request) {
+        let id = RequestId(1);
+        self.server(Input::Request { id, actor, request });
+    }
+
+    pub fn read_remote(&mut self) {
+        self.next_read = self.now + Duration::from_secs(5);
+        let Some(reading) = self.reading.clone() else {
+            return;
+        };
+        let history = self.history.clone();
+        let reading = reading.map(|snapshot| Reading { snapshot, history });
+        self.server(Input::Read(Box::new(reading)));
+    }
+
+    /// Tells which rows the last call of the fleet used, and which hosts look different now.
+    fn after_call(&mut self) {
+        let Some(fleet) = self.fleet.as_ref() else {
+            return;
+        };
+        let mut lines = tell::rows(fleet, |id| self.number(id));
+        // A heartbeat that settles nothing, again and again, is told once.
+        if !lines.is_empty() {
+            let told = std::mem::replace(&mut self.last_rows, lines.clone());
+            lines.retain(|line| !told.contains(line) || !line.contains(": not-settled-yet"));
+        }
+        self.rows
+            .extend(fleet.rows_used().iter().map(|(_, row)| *row));
+        for name in self.machines.keys() {
+            let host: HostId = name.parse().unwrap();
+            let Some((row, rules)) = tell::row(fleet, &host) else {
+                continue;
+            };
+            self.rows.extend(rules);
+            if self.shown.get(name) != Some(&row) {
+                lines.push(format!("{name} {row}"));
+                self.shown.insert(name.clone(), row);
+            }
+        }
+        for line in lines {
+            self.say(line);
+        }
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Persist(record) => self.store(*record),
+                Effect::Send {
+                    connection,
+                    frame,
+                    command,
+                } => self.send_down(connection, command, &frame),
+                Effect::Close {
+                    connection, reason, ..
+                } => {
+                    if let Some(name) = self.owner(connection) {
+                        self.say(format!("{name} × closed: {reason}"));
+                        self.cut(&name);
+                    }
+                }
+                Effect::Publish(_) => {}
+                Effect::Reply { reply, .. } => self.tell_reply(&reply),
+                Effect::ReadRemote => self.read_remote(),
+            }
+        }
+    }
+
+    fn tell_reply(&mut self, reply: &Reply) {
+        for line in tell::reply(reply, |id| self.number(id)) {
+            self.say(line);
+        }
+    }
+
+    fn store(&mut self, record: Record) {
+        match record {
+            Record::Host(host) => {
+                self.stored.hosts.retain(|own| own.id != host.id);
+                self.stored.hosts.push(host);
+            }
+            Record::HostRemoved(id) => self.stored.hosts.retain(|own| own.id != id),
+            Record::Command(command) => {
+                self.stored.commands.retain(|own| own.id != command.id);
+                self.stored.commands.push(command);
+                self.forget_old_commands();
+            }
+            Record::Remote(watch) => self.stored.remote = Some(watch),
+            Record::Event(event) => self.stored.events.push(event),
+            Record::Version(version) => self.stored.version = version,
+            Record::Audit(_) => {}
+        }
+    }
+
+    /// The store returns open commands and the last ended one of each host.
+    fn forget_old_commands(&mut self) {
+        let all: Vec<Command> = self.stored.commands.clone();
+        let newest = |host: &HostId| {
+            let ended = all
+                .iter()
+                .filter(|c| c.host == *host && c.phase.is_terminal() && c.seq.0 > 0);
+            ended.max_by_key(|c| (c.seq, c.id)).map(|c| c.id)
+        };
+        self.stored
+            .commands
+            .retain(|c| !c.phase.is_terminal() || newest(&c.host) == Some(c.id));
+    }
+
+    fn owner(&self, connection: ConnectionId) -> Option<String> {
+        let found = self
+            .machines
+            .values()
+            .find(|machine| machine.connection == Some(connection));
+        found.map(|machine| machine.name.clone())
+    }
+
+    // ---- the lines ----
+
+    pub fn connect(&mut self, name: &str) {
+        let machine = self.machines.get_mut(name).unwrap();
+        if machine.line.away || self.fleet.is_none() {
+            return self.agent(name, AgentInput::Disconnected);
+        }
+        self.connections += 1;
+        machine.connection = Some(ConnectionId(self.connections));
+        if machine.is_existing() {
+            existing::register(self, name);
+        } else {
+            let seen = machine.observe();
+            self.agent(name, AgentInput::Connected(seen));
+        }
+    }
+
+    pub fn cut(&mut self, name: &str) {
+        let machine = self.machines.get_mut(name).unwrap();
+        if let Some(connection) = machine.connection.take() {
+            self.server(Input::Disconnected { connection });
+            self.agent(name, AgentInput::Disconnected);
+        }
+    }
+
+    fn send_down(
+        &mut self,
+        connection: ConnectionId,
+        command: Option<CommandId>,
+        frame: &ServerFrame,
+    ) {
+        let Some(name) = self.owner(connection) else {
+            return;
+        };
+        let line = self.machines[&name].line;
+        let told = tell::down(frame, |id| self.number(id));
+        if let (Some(command), Some(nothing_left)) = (command, line.fails) {
+            self.say(format!(
+                "{name} ← {} (sending fails)",
+                told.unwrap_or_default()
+            ));
+            let why = "connection reset".to_owned();
+            return self.server(Input::SendFailed {
+                command,
+                nothing_left,
+                why,
+            });
+        }
+        if let Some(told) = told {
+            let lost = if line.down_lost { " (lost)" } else { "" };
+            self.say(format!("{name} ← {told}{lost}"));
+        }
+        if line.down_lost {
+            return;
+        }
+        let text = serde_json::to_string(frame).unwrap();
+        let frame = decode_server_frame(&text).unwrap();
+        if self.machines[&name].is_existing() {
+            existing::frame(self, &name, frame);
+        } else {
+            self.spare_ids += 1;
+            let fresh_id =
+                CommandId::from_bytes(u128::from(u64::MAX - self.spare_ids).to_be_bytes());
+            self.agent(&name, AgentInput::Frame { frame, fresh_id });
+        }
+    }
+
+    /// An agent's frame, on its way as text.
+    pub fn send_up(&mut self, name: &str, frame: &AgentFrame) {
+        let machine = &self.machines[name];
+        let (Some(connection), line) = (machine.connection, machine.line) else {
+            return;
+        };
+        if let Some(told) = tell::up(frame, |id| self.number(id)) {
+            let lost = if line.up_lost { " (lost)" } else { "" };
+            self.say(format!("{name} → {told}{lost}"));
+        }
+        if line.up_lost {
+            return;
+        }
+        let text = serde_json::to_string(frame).unwrap();
+        let Some(fleet) = self.fleet.as_ref() else {
+            return;
+        };
+        let host = fleet.host_of(connection).and_then(|id| fleet.host(id));
+        let identity = host.map(|host| host.identity.clone()).unwrap_or_default();
+        let frame = decode_agent_frame(&text).unwrap();
+        if let Some(report) = agent_message(frame, &identity).unwrap() {
+            let bound = None;
+            self.server(Input::Agent {
+                connection,
+                bound,
+                report,
+            });
+        }
+    }
+
+    // ---- our agents ----
+
+    pub fn start_agent(&mut self, name: &str) {
+        let machine = self.machines.get_mut(name).unwrap();
+        if machine.is_existing() {
+            return self.connect(name);
+        }
+        let config = machine.config();
+        let (agent, effects) = AgentCore::start(config, machine.journal.clone(), self.now);
+        machine.agent = Agent::Ours(Some(Box::new(agent)));
+        self.agent_effects(name, effects);
+    }
+
+    pub fn stop_agent(&mut self, name: &str) {
+        let machine = self.machines.get_mut(name).unwrap();
+        if let Agent::Ours(agent) = &mut machine.agent {
+            *agent = None;
+        }
+        self.cut(name);
+    }
+
+    pub fn agent(&mut self, name: &str, input: AgentInput) {
+        let now = self.now;
+        let machine = self.machines.get_mut(name).unwrap();
+        if let Agent::Ours(Some(agent)) = &mut machine.agent {
+            let effects = agent.handle(input, now);
+            self.agent_effects(name, effects);
+        }
+    }
+
+    fn agent_effects(&mut self, name: &str, effects: Vec<AgentEffect>) {
+        for effect in effects {
+            let machine = self.machines.get_mut(name).unwrap();
+            if matches!(machine.agent, Agent::Ours(None)) {
+                return;
+            }
+            match effect {
+                AgentEffect::Journal(entry) => machine.journal.apply(&entry),
+                AgentEffect::Spawn {
+                    command,
+                    op,
+                    target,
+                    args,
+                } => {
+                    let target = target.and_then(|target| target.commit.chars().next());
+                    machine.spawn(command, op, target, args.generation);
+                    let pid = 4711;
+                    self.agent(name, AgentInput::JobStarted { command, pid });
+                }
+                AgentEffect::Attach { command, .. } => self.attach(name, command),
+                AgentEffect::Terminate(id) | AgentEffect::Kill(id) => self.signal(name, id),
+                AgentEffect::Send(frame) => self.send_up(name, &frame),
+                AgentEffect::Observe => {
+                    let seen = machine.observe();
+                    self.agent(name, AgentInput::Observed(seen));
+                }
+                AgentEffect::Connect => self.connect(name),
+                AgentEffect::Close => self.cut(name),
+                AgentEffect::RestartSelf => {
+                    self.say(format!("{name} restarts its agent"));
+                    self.stop_agent(name);
+                    return self.start_agent(name);
+                }
+                AgentEffect::Reboot => {
+                    self.say(format!("{name} goes down"));
+                    return self.stop_agent(name);
+                }
+            }
+        }
+    }
+
+    /// A new agent process looks for the process of a command of an earlier one.
+    fn attach(&mut self, name: &str, command: CommandId) {
+        let machine = self.machines.get_mut(name).unwrap();
+        let job = machine.job.take_if(|job| job.id == command);
+        let report = match job {
+            None => interrupted(machine.observe()),
+            Some(Job {
+                ended: Some(report),
+                ..
+            }) => report,
+            Some(running) => {
+                machine.job = Some(running);
+                return;
+            }
+        };
+        let report = Box::new(report);
+        self.agent(name, AgentInput::JobFinished { command, report });
+    }
+
+    fn signal(&mut self, name: &str, id: CommandId) {
+        let machine = self.machines.get_mut(name).unwrap();
+        let Some(job) = machine.job.take_if(|job| job.id == id && !job.stubborn) else {
+            return;
+        };
+        let exit = nixfleet_core::agent::JobExit::Signal(15);
+        let report = Box::new(machine.report(&job, exit, Vec::new()));
+        let command = id;
+        self.agent(name, AgentInput::JobFinished { command, report });
+    }
+
+    // ---- time ----
+
+    /// Lets time pass; everything happens at its own moment.
+    pub fn pass(&mut self, span: Duration) {
+        let end = self.now + span;
+        loop {
+            let next = self.next_moment().filter(|at| *at <= end);
+            self.now = next.unwrap_or(end).max(self.now);
+            self.fire();
+            if next.is_none() {
+                return;
+            }
+        }
+    }
+
+    fn next_moment(&self) -> Option<Timestamp> {
+        let server = self.fleet.as_ref().and_then(Fleet::poll_timeout);
+        let read = self.fleet.as_ref().map(|_| self.next_read);
+        let agents = self.machines.values().filter_map(|one| match &one.agent {
+            Agent::Ours(agent) => agent.as_ref()?.poll_timeout(),
+            Agent::Existing { back_at, .. } => *back_at,
+        });
+        agents.chain(server).chain(read).min()
+    }
+
+    fn fire(&mut self) {
+        let now = self.now;
+        let due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
+        if let Some(fleet) = self
+            .fleet
+            .as_mut()
+            .filter(|fleet| due(fleet.poll_timeout()))
+        {
+            let effects = fleet.handle_timeout(now);
+            self.after_call();
+            self.perform(effects);
+        }
+        if self.next_read <= now {
+            self.read_remote();
+        }
+        let names: Vec<String> = self.machines.keys().cloned().collect();
+        for name in names {
+            let machine = self.machines.get_mut(&name).unwrap();
+            match &mut machine.agent {
+                Agent::Ours(Some(agent)) if due(agent.poll_timeout()) => {
+                    let effects = agent.handle_timeout(now);
+                    self.agent_effects(&name, effects);
+                }
+                Agent::Existing { back_at, .. } if due(*back_at) => {
+                    *back_at = None;
+                    self.connect(&name);
+                }
+                Agent::Ours(_) | Agent::Existing { .. } => {}
+            }
+        }
+    }
+}
