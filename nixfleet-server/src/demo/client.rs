@@ -59,6 +59,8 @@ impl Api {
     pub fn new(origin: &str) -> DemoResult<Self> {
         let http = reqwest::Client::builder()
             .no_proxy()
+            // A kept connection may be one that the server has given up, or that died with it.
+            .pool_max_idle_per_host(0)
             .timeout(PATIENCE)
             .redirect(reqwest::redirect::Policy::none())
             .build()

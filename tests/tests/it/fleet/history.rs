@@ -57,6 +57,7 @@ async fn outdated_by_n_commits_is_what_git_counts_and_the_inputs_are_those_of_th
                 remote: fleet.upstream.remote().clone(),
             }));
             agent.tell_lock_hash();
+            fleet.online(&host).await;
             stops.push(Stop {
                 host,
                 lock: good(
@@ -159,6 +160,7 @@ async fn an_unknown_lock_gives_no_number() {
         remote: fleet.upstream.remote().clone(),
     }));
     good(fleet.upstream.update(&["nixpkgs"]));
+    fleet.online("stranger").await;
     let lock = |about: &Value| about["compartments"]["lock"].clone();
     let message = |about: &Value| lock(about)["message"].as_str().unwrap_or("").to_owned();
     let digit = |text: &str| text.contains("outdated by");
