@@ -670,7 +670,10 @@ fn check(name: &str, op: Op, budget: Budget) {
     checker.assert_any_discovery("an error is reached");
 }
 
-#[expect(clippy::disallowed_methods, reason = "a person may ask for the long form")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a person may ask for the long form"
+)]
 fn is_long() -> bool {
     std::env::var("NIXFLEET_MODEL").is_ok_and(|text| text == "long")
 }

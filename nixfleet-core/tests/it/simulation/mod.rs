@@ -115,7 +115,10 @@ fn act(world: &mut World, choice: u64) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a person may replay one schedule")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a person may replay one schedule"
+)]
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
