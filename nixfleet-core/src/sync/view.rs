@@ -36,8 +36,27 @@ pub struct SyncState {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub commands: BTreeMap<CommandId, CommandView>,
     /// The last [`KEPT_EVENTS`] events.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "numbered"
+    )]
     pub events: BTreeMap<u64, EventView>,
+}
+
+/// Keys of JSON objects are texts. Serde reads them as numbers only where it has not buffered the
+/// object first, as it does if `payload` comes before `type`.
+fn numbered<'de, D>(input: D) -> Result<BTreeMap<u64, EventView>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    let by_text = BTreeMap::<String, EventView>::deserialize(input)?;
+    let number = |(key, event): (String, EventView)| match key.parse() {
+        Ok(number) => Ok((number, event)),
+        Err(_) => Err(serde::de::Error::custom(format!(
+            "the number of an event is an integer, not {key:?}"
+        ))),
+    };
+    by_text.into_iter().map(number).collect()
 }
 
 /// One entity's whole new value. Applying it twice is harmless.

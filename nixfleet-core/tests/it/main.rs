@@ -17,6 +17,7 @@ mod freshness;
 mod fuzz;
 mod goldens;
 mod goldens_compartments;
+mod goldens_wire;
 mod lifecycle;
 mod lock;
 mod model;
