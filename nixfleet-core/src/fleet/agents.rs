@@ -46,6 +46,7 @@ impl Fleet {
                     return;
                 };
                 let to = rejection.command.map_or_else(Address::default, Address::of);
+                self.note_agent_runs(&host, rejection.current.as_deref());
                 let event = Event::Rejected {
                     to,
                     reason: rejection.reason,
@@ -108,6 +109,8 @@ impl Fleet {
             return;
         };
         host.connection = Some(connection);
+        // What it runs now, its first heartbeat tells.
+        host.agent_runs = host.agent_runs.filter(|_| registration.running.is_some());
         let record = &mut host.record;
         record.presence = Presence::Online;
         record.identity = crate::host::HostIdentity {
@@ -236,6 +239,7 @@ impl Fleet {
             turn.host_changed(id);
         }
         self.take_in(turn, id, beat.facts, now);
+        self.note_agent_runs(id, beat.pending_op.as_deref());
         let Some(host) = self.hosts.get(id).filter(|host| !host.open.is_empty()) else {
             return;
         };
@@ -254,6 +258,13 @@ impl Fleet {
             self.command_event(turn, command, &event, now);
         }
         self.start_next(turn, id, now);
+    }
+
+    /// What an agent says it runs, by the name of the operation.
+    pub(super) fn note_agent_runs(&mut self, id: &HostId, op: Option<&str>) {
+        if let Some(host) = self.hosts.get_mut(id) {
+            host.agent_runs = op.and_then(crate::op::Op::named);
+        }
     }
 
     /// Stores facts; settles what they prove.

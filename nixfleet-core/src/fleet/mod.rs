@@ -28,6 +28,7 @@ use crate::desired::{
 use crate::host::Presence;
 use crate::ids::{CommandId, ConnectionId, HostId, StateVersion};
 use crate::lifecycle::{Command, Event};
+use crate::op::Op;
 use crate::sync::{SyncLog, SyncState};
 use crate::time::Timestamp;
 use turn::Turn;
@@ -84,6 +85,8 @@ struct Host {
     last_ended: Option<CommandId>,
     /// A second machine claimed this name while the first was connected.
     identity_conflict: bool,
+    /// What its agent says it runs, also if nobody tracks that any more.
+    agent_runs: Option<Op>,
 }
 
 impl Host {
@@ -94,6 +97,7 @@ impl Host {
             open: Vec::new(),
             last_ended: None,
             identity_conflict: false,
+            agent_runs: None,
         }
     }
 }

@@ -300,11 +300,14 @@ impl Fleet {
                 op: found.op,
             })
         };
+        // Spec 02, `SKIPPED`: a command that nobody tracks any more keeps its host busy until the
+        // agent reports idle.
+        let untracked = host.agent_runs.map(|op| Occupant { id: None, op });
         let situation = admission::Conditions {
             presence: host.record.presence,
             identity: &host.record.identity,
             observation: &host.record.observation,
-            active: occupant(Lane::Main),
+            active: occupant(Lane::Main).or(untracked),
             restarting: occupant(Lane::Restart),
             agent: base(Compartment::Agent),
             git: base(Compartment::Git),

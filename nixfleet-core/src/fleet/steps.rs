@@ -297,6 +297,7 @@ impl Fleet {
         let named = result.command;
         let report = ExitReport::from_result(&result, now);
         self.take_in(turn, host, facts, now);
+        self.note_agent_runs(host, None);
         let id = named.or_else(|| self.running_on(host));
         match id.filter(|id| self.is_open_on(host, *id)) {
             Some(id) => {
