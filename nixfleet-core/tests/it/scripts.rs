@@ -3,7 +3,9 @@
 //! did. `UPDATE_GOLDEN=1` writes it anew; whoever does that reads the difference.
 
 mod existing;
+mod lines;
 mod machine;
+mod remote;
 mod stage;
 mod tell;
 mod verbs;

@@ -1,26 +1,24 @@
 //! The verbs of a script: host, desired, heartbeat, click, exit, tick, drop, restart, show.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use nixfleet_core::agent::{AgentInput, JobExit, TestOutcome};
-use nixfleet_core::desired::{RemoteCause, RemoteHistory, Snapshot, Unavailable};
 use nixfleet_core::fleet::{Decision, Dispatch, Request};
 use nixfleet_core::host::{Actor, Hold, LockReport};
 use nixfleet_core::lifecycle::Signal;
 use nixfleet_core::report::ProgressStage;
-use nixfleet_core::{CommitHistory, HostId, LockHistory, LockVersion, OffBranch, Op};
+use nixfleet_core::{HostId, Op};
 
 use super::machine::{Machine, commit, lock};
-use super::stage::{START, Stage};
-use super::{existing, tell};
+use super::stage::Stage;
+use super::{existing, remote, tell};
 
 /// Carries out one line of a script.
 pub fn act(stage: &mut Stage, line: &str) {
     let words: Vec<&str> = line.split_whitespace().collect();
     match words.as_slice() {
         ["host", name, options @ ..] => host(stage, name, options),
-        ["desired", rest @ ..] => desired(stage, rest),
+        ["desired", rest @ ..] => remote::desired(stage, rest),
         ["heartbeat", name, changes @ ..] => heartbeat(stage, name, changes),
         ["click", name, rest @ ..] => click(stage, name, rest),
         ["exit", name, how, options @ ..] => exit(stage, name, how, options),
@@ -44,7 +42,7 @@ fn duration(text: &str) -> Duration {
     })
 }
 
-fn letter(text: &str) -> char {
+pub(super) fn letter(text: &str) -> char {
     assert!(text.len() == 1, "a revision is one hex digit, not {text}");
     text.chars().next().unwrap()
 }
@@ -88,60 +86,6 @@ fn host(stage: &mut Stage, name: &str, options: &[&str]) {
     }
     stage.machines.insert(name.to_owned(), machine);
     stage.start_agent(name);
-}
-
-fn desired(stage: &mut Stage, words: &[&str]) {
-    let failed = |cause, detail: &str| Some(Err(Unavailable::new(cause, detail)));
-    match words {
-        ["unreachable"] => stage.reading = failed(RemoteCause::Unreachable, "no route to host"),
-        ["denied"] => stage.reading = failed(RemoteCause::AccessDenied, "HTTP 403"),
-        ["hangs"] => {
-            stage.reading = None;
-            return;
-        }
-        ["beside", name] => {
-            let history = stage.history.take().expect("a history");
-            let beside = OffBranch {
-                ahead: 1,
-                behind: 2,
-            };
-            let commits = history.commits.clone();
-            stage.history = Some(Arc::new(RemoteHistory {
-                commits: commits.knowing([(commit(letter(name)), beside)].into()),
-                locks: history.locks.clone(),
-            }));
-        }
-        ["history", letters @ ..] => {
-            let letters: Vec<char> = letters.iter().map(|one| letter(one)).collect();
-            let version = |letter: &char| LockVersion {
-                commit: commit(*letter),
-                hash: lock(*letter),
-                time: START,
-                summary: None,
-            };
-            stage.history = Some(Arc::new(RemoteHistory {
-                commits: CommitHistory::new(letters.iter().map(|one| commit(*one)).collect()),
-                locks: LockHistory::new(letters.iter().map(version).collect()),
-            }));
-        }
-        [revision, rest @ ..] => {
-            let letter = letter(revision);
-            stage.reading = Some(Ok(Snapshot {
-                commit: Ok(commit(letter)),
-                lock: match rest {
-                    ["no-lock"] => Err(Unavailable::new(RemoteCause::LockMissing, "")),
-                    ["same-lock", of] => Ok(lock(self::letter(of))),
-                    _ => Ok(lock(letter)),
-                },
-                subject: None,
-                commit_time: None,
-                branch: Some("main".to_owned()),
-                rewritten: rest == ["rewritten"],
-            }));
-        }
-        [] => panic!("desired what?"),
-    }
-    stage.read_remote();
 }
 
 /// Changes what the host sees, then lets its agent report.
