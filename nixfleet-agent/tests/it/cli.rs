@@ -1,7 +1,11 @@
 //! The program itself.
 
+use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Output};
+use std::thread;
+
+use tokio_tungstenite::tungstenite::accept;
 
 use crate::support::{Remote, git, program, script};
 
@@ -60,8 +64,9 @@ fn check_names_every_wrong_setting() {
 fn check_passes_on_a_working_host_and_says_what_a_broken_one_lacks() {
     let remote = Remote::new();
     let path = |name: &str| remote.path(name).display().to_string();
-    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", server.local_addr().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = thread::spawn(move || let_one_agent_in(&listener));
     script(&remote.path("switch"), "true", 0o755);
     symlink("system-1", remote.path("system")).unwrap();
     let (state, repo, switch, link) = (path("state"), remote.url(), path("switch"), path("system"));
@@ -82,7 +87,7 @@ fn check_passes_on_a_working_host_and_says_what_a_broken_one_lacks() {
     assert!(report.contains(&format!("main is at {head}")), "{report}");
     assert!(!report.contains("problem") && !report.contains("canary-token"));
 
-    drop(server);
+    server.join().unwrap();
     std::fs::remove_file(remote.path("switch")).unwrap();
     std::fs::rename(remote.path("remote.git"), remote.path("away")).unwrap();
     let output = run(&["check"], &good);
@@ -91,6 +96,11 @@ fn check_passes_on_a_working_host_and_says_what_a_broken_one_lacks() {
     for subject in ["server", "remote", "platform"] {
         assert!(report.contains(&format!("problem  {subject}")), "{report}");
     }
+}
+
+/// Answers connections until one of them is a WebSocket; then nobody listens any more.
+fn let_one_agent_in(listener: &TcpListener) {
+    while accept(listener.accept().unwrap().0).is_err() {}
 }
 
 #[test]
