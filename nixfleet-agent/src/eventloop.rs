@@ -181,9 +181,8 @@ impl Loop {
 
     async fn perform(&mut self, effects: Vec<AgentEffect>) -> Result<Next, JournalError> {
         for effect in effects {
-            let running = self.core.running();
             let journal = self.core.journal();
-            if self.performer.perform(effect, journal, running).await? == Next::Restart {
+            if self.performer.perform(effect, journal).await? == Next::Restart {
                 return Ok(Next::Restart);
             }
         }

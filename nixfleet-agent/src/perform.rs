@@ -98,7 +98,7 @@ impl Performer {
     }
 
     /// Carries out one effect; returns when the next one may follow. `journal` is the core's, with
-    /// everything applied; `running` the command at work.
+    /// everything applied.
     ///
     /// # Errors
     /// [`JournalError`]: the step is not durable, so nothing after it may be done.
@@ -106,7 +106,6 @@ impl Performer {
         &mut self,
         effect: AgentEffect,
         journal: &Journal,
-        running: Option<(CommandId, Op)>,
     ) -> Result<Next, JournalError> {
         match effect {
             AgentEffect::Journal(entry) => self.write_down(entry).await?,
@@ -129,13 +128,10 @@ impl Performer {
             AgentEffect::Connect => self.connect(),
             AgentEffect::Close => self.outbound.close(),
             AgentEffect::RestartSelf => return Ok(Next::Restart),
-            AgentEffect::Reboot => match running {
-                Some((command, Op::Reboot)) => {
-                    let (args, target) = Default::default();
-                    self.jobs.start(command, Op::Reboot, args, target, journal);
-                }
-                Some(_) | None => tracing::error!("a reboot without its command; ignored"),
-            },
+            AgentEffect::Reboot(command) => {
+                let (args, target) = Default::default();
+                self.jobs.start(command, Op::Reboot, args, target, journal);
+            }
         }
         Ok(Next::GoOn)
     }

@@ -30,8 +30,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(500);
 /// How often is written down which lines were sent.
 const NOTE_SENT_EVERY: Duration = Duration::from_secs(1);
-/// A machine that is still up so long after its reboot command succeeded does not reboot.
-const REBOOT_PATIENCE: Duration = Duration::from_secs(600);
 /// In the job's folder: the number of the last line that was sent.
 const SENT: &str = "sent";
 
@@ -157,12 +155,6 @@ impl Task {
                 }
             }
         };
-        if self.op == Op::Reboot && went_well(&end) {
-            sleep(REBOOT_PATIENCE).await;
-            return self
-                .not_started("the reboot command succeeded, but the machine is still up".to_owned())
-                .await;
-        }
         let after = self.look().await;
         let folder = job.folder().clone();
         let empty = spawn_blocking(move || folder.living_processes().is_empty());
@@ -329,13 +321,6 @@ impl Task {
     async fn tell(&self, input: AgentInput) {
         // Without a loop there is nobody left to tell.
         let _ = self.around.inputs.send(Input::Core(input)).await;
-    }
-}
-
-fn went_well(end: &JobEnd) -> bool {
-    match end {
-        JobEnd::Exited(exit) => exit.code == 0,
-        JobEnd::Interrupted | JobEnd::NeverStarted => false,
     }
 }
 

@@ -289,3 +289,37 @@ async fn a_reboot_command_that_fails_is_reported_and_the_host_is_idle_again() {
     line.command("pull", id(2), 2).await;
     assert_eq!(line.status().await.exit_code, Some(0));
 }
+
+#[tokio::test]
+async fn a_stop_is_answered_although_a_reboot_command_without_effect_has_ended() {
+    let server = Server::start().await;
+    let host = Host::new(server.url(), SWITCH);
+    let _agent = host.agent_with(|command| {
+        command.env("NIXFLEET_REBOOT_COMMAND", "true");
+    });
+    let (mut line, _) = server.agent().await;
+    line.command("reboot", id(1), 1).await;
+    let ended = |frame: &AgentFrame| {
+        let AgentFrame::OperationProgress(report) = frame else {
+            return None;
+        };
+        report
+            .progress
+            .system
+            .clone()
+            .filter(|step| step.current == 1)
+    };
+    line.until(ended).await;
+    let beat = line.heartbeat().await;
+    assert_eq!(beat.pending_command.as_deref(), Some("reboot"));
+    line.stop(id(1)).await;
+    let result = line.status().await;
+    assert_eq!(
+        (result.status.as_str(), result.exit_code),
+        ("error", Some(0))
+    );
+    let message = result.message.unwrap();
+    assert!(message.ends_with("the machine is still up"), "{message}");
+    line.command("pull", id(2), 2).await;
+    assert_eq!(line.status().await.exit_code, Some(0));
+}

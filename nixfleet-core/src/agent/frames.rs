@@ -1,6 +1,6 @@
 //! Frames from what the agent knows.
 
-use super::jobs::RunningJob;
+use super::jobs::{Ended, RunningJob};
 use super::{AgentConfig, AgentObservation, CommandRecord, JobExit, JobReport, Journal};
 use crate::host::{AgentBinary, Deployed, Generation, LockReport, TestKey};
 use crate::ids::CommandId;
@@ -15,6 +15,8 @@ use crate::wire::agent::{
 
 /// Exit code that says "stopped", as existing agents use it.
 const EXIT_STOPPED: i64 = 130;
+
+const STILL_UP: &str = "the reboot command succeeded, but the machine is still up";
 
 pub(super) fn register(
     config: &AgentConfig,
@@ -84,23 +86,27 @@ pub(super) fn heartbeat(
 pub(super) fn result(
     job: &RunningJob,
     report: &JobReport,
-    stopped: bool,
+    ended: Ended,
     deployed: Option<&Deployed>,
     journal: &Journal,
 ) -> StatusReport {
-    let (status, exit_code) = match (&report.exit, stopped) {
-        (_, true) => ("stopped", Some(EXIT_STOPPED)),
-        (JobExit::Code(0), false) => ("ok", Some(0)),
-        (JobExit::Code(code), false) => ("error", Some(i64::from(*code))),
-        (JobExit::Signal(signal), false) => ("error", Some(128 + i64::from(*signal))),
-        (JobExit::NotStarted(_), false) => ("error", Some(-1)),
-        (JobExit::Interrupted, false) => ("error", None),
+    let (status, exit_code) = match (&report.exit, ended) {
+        (_, Ended::OnRequest) => ("stopped", Some(EXIT_STOPPED)),
+        (JobExit::Code(0), Ended::ByItself) => ("ok", Some(0)),
+        (JobExit::Code(code), _) => ("error", Some(i64::from(*code))),
+        (JobExit::Signal(signal), _) => ("error", Some(128 + i64::from(*signal))),
+        (JobExit::NotStarted(_), _) => ("error", Some(-1)),
+        (JobExit::Interrupted, _) => ("error", None),
     };
-    let message = match &report.exit {
-        JobExit::NotStarted(why) => Some(why.clone()),
-        JobExit::Interrupted => Some("the command was interrupted and left no result".to_owned()),
-        JobExit::Code(_) | JobExit::Signal(_) => report.message.clone(),
+    let message = match (&report.exit, ended) {
+        (_, Ended::StillUp) => Some(STILL_UP.to_owned()),
+        (JobExit::NotStarted(why), _) => Some(why.clone()),
+        (JobExit::Interrupted, _) => {
+            Some("the command was interrupted and left no result".to_owned())
+        }
+        (JobExit::Code(_) | JobExit::Signal(_), _) => report.message.clone(),
     };
+    let stopped = ended == Ended::OnRequest;
     let units = |seen: &AgentObservation| seen.failed_units.clone();
     StatusReport {
         status: status.to_owned(),

@@ -187,6 +187,7 @@ pub enum AgentEffect {
     Close,
     /// Replace this process by a new one, after everything before is done.
     RestartSelf,
-    /// Reboot the host, after everything before is done.
-    Reboot,
+    /// Reboot the host for this command, after everything before is done. Where the reboot command
+    /// ends while the machine is still up, answer with `JobFinished`.
+    Reboot(CommandId),
 }

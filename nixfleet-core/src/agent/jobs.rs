@@ -16,6 +16,10 @@ use crate::wire::agent::{
 /// Time between SIGTERM and SIGKILL.
 pub const KILL_AFTER: Duration = Duration::from_secs(3);
 
+/// A machine that is still up so long after its reboot command ended with 0 does not reboot. Shorter
+/// than the operation's hard timeout, so that the agent's own word comes first.
+pub const STILL_UP_AFTER: Duration = Duration::from_secs(600);
+
 /// `nixos-rebuild` exits with this code when the new system is active but units failed.
 pub const EXIT_DEGRADED: i32 = 4;
 
@@ -28,6 +32,14 @@ pub(super) struct RunningJob {
     pub(super) pid: Option<i64>,
     pub(super) started_at: Timestamp,
     stopping: Option<Stopping>,
+    going_down: Option<GoingDown>,
+}
+
+/// The reboot command ended with 0: now the machine goes down, or the command has failed.
+#[derive(Clone, Debug, PartialEq)]
+struct GoingDown {
+    until: Timestamp,
+    report: Box<JobReport>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,12 +48,28 @@ enum Stopping {
     Killing,
 }
 
+/// How a command ended, beyond the exit of its process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Its process ended, however.
+    ByItself,
+    /// It was stopped, and its process group is empty.
+    OnRequest,
+    /// The reboot command ended with 0, but the machine did not go down.
+    StillUp,
+}
+
 impl RunningJob {
     pub(super) fn kill_at(&self) -> Option<Timestamp> {
         match self.stopping? {
             Stopping::Terminating { kill_at } => Some(kill_at),
             Stopping::Killing => None,
         }
+    }
+
+    /// When the command fails because the machine is still up.
+    pub(super) fn still_up_at(&self) -> Option<Timestamp> {
+        Some(self.going_down.as_ref()?.until)
     }
 }
 
@@ -88,6 +116,7 @@ impl AgentCore {
                 pid: None,
                 started_at: record.started_at,
                 stopping: None,
+                going_down: None,
             });
             effects.push(AgentEffect::Attach {
                 command,
@@ -198,9 +227,10 @@ impl AgentCore {
             pid: None,
             started_at: now,
             stopping: None,
+            going_down: None,
         });
         if op == Op::Reboot {
-            effects.push(AgentEffect::Reboot);
+            effects.push(AgentEffect::Reboot(id));
             return effects;
         }
         let args = frame.args.unwrap_or_default();
@@ -235,6 +265,10 @@ impl AgentCore {
             return named.map_or_else(Vec::new, |id| self.answer_stop_of_another(id));
         };
         let command = job.command;
+        if let Some(going_down) = job.going_down.take() {
+            // Its process has ended: there is nothing left to signal, and nothing to wait for.
+            return self.still_up(*going_down.report, now);
+        }
         if hard {
             job.stopping = Some(Stopping::Killing);
             return vec![AgentEffect::Kill(command)];
@@ -275,6 +309,27 @@ impl AgentCore {
         vec![AgentEffect::Kill(job.command)]
     }
 
+    pub(super) fn give_up_reboot(&mut self, now: Timestamp) -> Vec<AgentEffect> {
+        let due = |going_down: &mut GoingDown| going_down.until <= now;
+        let Some(job) = self.running.as_mut() else {
+            return Vec::new();
+        };
+        match job.going_down.take_if(due) {
+            Some(going_down) => self.still_up(*going_down.report, now),
+            None => Vec::new(),
+        }
+    }
+
+    /// The reboot command ended with 0, and nobody waits any longer for the machine to go down.
+    fn still_up(&mut self, mut report: JobReport, now: Timestamp) -> Vec<AgentEffect> {
+        let Some(job) = self.running.take() else {
+            return Vec::new();
+        };
+        // The host was looked at since.
+        report.after = self.observation.clone();
+        self.conclude(&job, &report, Ended::StillUp, now)
+    }
+
     pub(super) fn job_started(&mut self, command: CommandId, pid: i64) -> Vec<AgentEffect> {
         match self.running.as_mut().filter(|job| job.command == command) {
             None => Vec::new(),
@@ -295,22 +350,53 @@ impl AgentCore {
         report: JobReport,
         now: Timestamp,
     ) -> Vec<AgentEffect> {
-        let Some(job) = self.running.take_if(|job| job.command == command) else {
+        let Some(job) = self.running.as_mut().filter(|job| job.command == command) else {
             return Vec::new();
         };
-        let stopped = (job.stopping.is_some() || report.stop_asked)
-            && report.group_empty
-            && !matches!(report.exit, JobExit::Code(0));
-        let activated = job.op.is_deploy() && is_active(&report.exit) && !stopped;
+        let stop_asked = job.stopping.is_some() || report.stop_asked;
+        if job.op == Op::Reboot && report.exit == JobExit::Code(0) {
+            // An exit code is not proof: the new boot is, or that there is none.
+            self.observation = report.after.clone();
+            if stop_asked {
+                return self.still_up(report, now);
+            }
+            job.pid = None;
+            job.going_down.get_or_insert(GoingDown {
+                until: now + STILL_UP_AFTER,
+                report: Box::new(report),
+            });
+            return Vec::new();
+        }
+        let stopped = stop_asked && report.group_empty && report.exit != JobExit::Code(0);
+        let ended = if stopped {
+            Ended::OnRequest
+        } else {
+            Ended::ByItself
+        };
+        let Some(job) = self.running.take() else {
+            return Vec::new();
+        };
+        self.conclude(&job, &report, ended, now)
+    }
+
+    /// Writes down and reports how a command ended.
+    fn conclude(
+        &mut self,
+        job: &RunningJob,
+        report: &JobReport,
+        ended: Ended,
+        now: Timestamp,
+    ) -> Vec<AgentEffect> {
+        let activated = job.op.is_deploy() && is_active(&report.exit) && ended == Ended::ByItself;
         let deployed = activated
-            .then(|| self.deployed_after(&job, &report))
+            .then(|| self.deployed_after(job, report))
             .flatten();
         self.observation = report.after.clone();
         let known = deployed.as_ref().or(self.journal.deployed.as_ref());
-        let result = frames::result(&job, &report, stopped, known, &self.journal);
+        let result = frames::result(job, report, ended, known, &self.journal);
         let frame = AgentFrame::Status(Box::new(result.clone()));
         let mut effects = vec![self.journal_entry(JournalEntry::Finished {
-            command,
+            command: job.command,
             result: Box::new(result),
             deployed,
         })];

@@ -98,11 +98,13 @@ impl AgentCore {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let kill = self.running.as_ref().and_then(RunningJob::kill_at);
+        let still_up = self.running.as_ref().and_then(RunningJob::still_up_at);
         [
             self.link.deadline(),
             self.next_heartbeat,
             self.next_resend,
             kill,
+            still_up,
         ]
         .into_iter()
         .flatten()
@@ -115,6 +117,7 @@ impl AgentCore {
         self.clock = self.clock.max(now);
         let now = self.clock;
         let mut effects = self.escalate_kill(now);
+        effects.extend(self.give_up_reboot(now));
         effects.extend(self.link_timeout(now));
         if self.next_heartbeat.is_some_and(|due| due <= now) {
             self.next_heartbeat = Some(now + self.config.interval);

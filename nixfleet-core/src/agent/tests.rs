@@ -686,6 +686,88 @@ fn an_existing_dashboard_gets_a_new_connection_after_a_switch_ours_does_not() {
     }
 }
 
+/// A host whose reboot command has ended with 0 at second 2.
+fn going_down() -> AgentCore {
+    let mut core = ready();
+    let effects = command(&mut core, "reboot", 1, 1, at(1));
+    assert!(effects.contains(&AgentEffect::Reboot(id(1))));
+    let seen = seen('a', "/x");
+    let ended = finish(&mut core, 1, JobExit::Code(0), seen.clone(), seen);
+    assert!(ended.is_empty(), "exit 0 proves nothing: {ended:?}");
+    assert_eq!(core.running(), Some((id(1), Op::Reboot)));
+    core
+}
+
+#[test]
+fn a_machine_that_stays_up_after_its_reboot_command_ends_the_command_after_ten_minutes() {
+    let mut core = going_down();
+    let deadline = at(2) + jobs::STILL_UP_AFTER;
+    assert!(jobs::STILL_UP_AFTER < Op::Reboot.spec().hard);
+    let mut now = at(2);
+    while let Some(due) = core.poll_timeout().filter(|due| *due < deadline) {
+        now = due;
+        let effects = core.handle_timeout(due);
+        assert_eq!(effects, [AgentEffect::Observe], "only heartbeats");
+        let _ = core.handle(AgentInput::Observed(seen('b', "/x")), due);
+    }
+    assert!(now > at(2), "positive control");
+    let result = status(&core.handle_timeout(deadline));
+    assert_eq!(
+        (result.status.as_str(), result.exit_code),
+        ("error", Some(0))
+    );
+    assert!(result.message.unwrap().ends_with("the machine is still up"));
+    assert_eq!(
+        result.generation.as_deref(),
+        Some("bbbbbbb"),
+        "the facts are new"
+    );
+    assert_eq!(core.running(), None);
+    let effects = command(&mut core, "pull", 2, 2, deadline);
+    assert_eq!(spawns(&effects), 1, "the host is idle again");
+}
+
+#[test]
+fn a_stop_ends_the_wait_for_a_machine_that_does_not_go_down() {
+    let stop = || AgentInput::Frame {
+        frame: ServerFrame::KillCommand(KillCommand {
+            signal: "TERM".into(),
+            command_id: Some(id(1).to_string()),
+            ..KillCommand::default()
+        }),
+        fresh_id: id(99),
+    };
+    let mut core = going_down();
+    let result = status(&core.handle(stop(), at(4)));
+    assert_eq!(
+        (result.status.as_str(), result.exit_code),
+        ("error", Some(0))
+    );
+    assert_eq!(core.running(), None);
+
+    // A stop that comes too late to prevent the exit.
+    let mut core = ready();
+    let _ = command(&mut core, "reboot", 1, 1, at(1));
+    assert_eq!(core.handle(stop(), at(2)), [AgentEffect::Terminate(id(1))]);
+    let seen = seen('a', "/x");
+    let ended = finish(&mut core, 1, JobExit::Code(0), seen.clone(), seen);
+    assert_eq!(status(&ended).exit_code, Some(0));
+    assert_eq!(core.running(), None);
+}
+
+#[test]
+fn a_new_process_of_the_same_boot_does_not_wait_for_an_earlier_reboot() {
+    let core = going_down();
+    let (next, effects) = AgentCore::start(config("two"), core.journal().clone(), at(5));
+    assert_eq!(
+        effects.len(),
+        2,
+        "settled, and nothing attached: {effects:?}"
+    );
+    let results = next.journal().unconfirmed();
+    assert!(results[0].1.interrupted);
+}
+
 #[test]
 fn a_stop_that_an_earlier_process_passed_on_is_reported_as_one() {
     let mut core = ready();

@@ -284,7 +284,7 @@ impl World {
                     self.jobs.retain(|(job, _)| *job != id);
                     self.finish(id, JobExit::Signal(15), self.observe(), Vec::new());
                 }
-                AgentEffect::Close | AgentEffect::RestartSelf | AgentEffect::Reboot => {}
+                AgentEffect::Close | AgentEffect::RestartSelf | AgentEffect::Reboot(_) => {}
             }
         }
     }

@@ -55,6 +55,7 @@ pub const NUMBERS: &[Number] = &[
     number("remote",    "fetch-budget",   desired::FETCH_BUDGET,  "the longest that the three quick attempts of one reading may take together"),
     number("remote",    "max-grace",      desired::MAX_GRACE,     "the longest grace period after a failed reading that may be configured"),
     number("agent",     "kill-after",     jobs::KILL_AFTER,       "time from SIGTERM to SIGKILL for a process group"),
+    number("agent",     "still-up",       jobs::STILL_UP_AFTER,   "how long a machine may stay up after its reboot command ended with 0"),
     number("agent",     "backoff-first",  backoff::FIRST,         "the first wait before reconnecting; it doubles, with full jitter"),
     number("agent",     "backoff-longest", backoff::LONGEST,      "the longest wait before reconnecting"),
     number("agent",     "registration",   link::REGISTRATION_TIMEOUT, "how long the answer to a registration may take"),

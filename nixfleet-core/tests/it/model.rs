@@ -337,7 +337,7 @@ impl World {
                     self.agent(AgentInput::Connected(seen));
                 }
                 AgentEffect::Close => self.cut(),
-                AgentEffect::RestartSelf | AgentEffect::Reboot => {}
+                AgentEffect::RestartSelf | AgentEffect::Reboot(_) => {}
             }
         }
     }

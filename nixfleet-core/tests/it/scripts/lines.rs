@@ -4,7 +4,7 @@ use nixfleet_core::agent::{AgentCore, AgentEffect, AgentInput, JobExit};
 use nixfleet_core::fleet::Input;
 use nixfleet_core::wire::agent::{AgentFrame, ServerFrame};
 use nixfleet_core::wire::{agent_message, decode_agent_frame, decode_server_frame};
-use nixfleet_core::{CommandId, ConnectionId};
+use nixfleet_core::{CommandId, ConnectionId, Op};
 
 use super::machine::{Agent, Job, interrupted};
 use super::stage::Stage;
@@ -167,7 +167,10 @@ impl Stage {
                     self.stop_agent(name);
                     return self.start_agent(name);
                 }
-                AgentEffect::Reboot => {
+                AgentEffect::Reboot(command) if machine.stays_up => {
+                    machine.spawn(command, Op::Reboot, None, None);
+                }
+                AgentEffect::Reboot(_) => {
                     self.say(format!("{name} goes down"));
                     return self.stop_agent(name);
                 }

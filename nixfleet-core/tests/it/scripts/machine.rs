@@ -76,6 +76,8 @@ pub struct Machine {
     pub binary: AgentBinary,
     pub history: Vec<StorePath>,
     pub reboot_required: bool,
+    /// A reboot command has no effect.
+    pub stays_up: bool,
     pub job: Option<Job>,
     pub machine_id: String,
 }
@@ -112,6 +114,7 @@ impl Machine {
             binary: AgentBinary::default(),
             history: vec!["/nix/store/installed-system".parse().unwrap()],
             reboot_required: false,
+            stays_up: false,
             job: None,
             machine_id: format!("machine-{name}"),
         }

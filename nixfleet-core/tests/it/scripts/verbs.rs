@@ -120,6 +120,7 @@ fn heartbeat(stage: &mut Stage, name: &str, changes: &[&str]) {
             "binary" => machine.binary.store_path = Some(format!("/nix/store/{}", next())),
             "source" => machine.binary.source_commit = Some(next().to_owned()),
             "wants-reboot" => machine.reboot_required = true,
+            "stays-up" => machine.stays_up = true,
             other => panic!("not a change of a host: {other}"),
         }
     }

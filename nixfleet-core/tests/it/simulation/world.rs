@@ -386,7 +386,7 @@ impl World {
                     self.start_agent(machine);
                     return;
                 }
-                AgentEffect::Reboot => {
+                AgentEffect::Reboot(_) => {
                     self.machines[machine].boots += 1;
                     self.crash_agent(machine);
                     return;
