@@ -38,6 +38,8 @@ fn run_agent(settings: &Settings) -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(log)
         .with_writer(std::io::stderr)
+        // Whoever read the log may be gone; that must not end the one who writes it.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
     let config = match Config::new(settings, &Surroundings::real()) {

@@ -176,6 +176,10 @@ impl Loop {
         };
         self.say_goodbye().await;
         self.reporter.stopped(self.clock.now()).await;
+        // Who stops the agent while it is on its way to a restart does not want another one.
+        if matches!(ended, Ok(Ended::Restart)) && self.signals.pending().await {
+            return Ok(Ended::Stopped);
+        }
         ended
     }
 
@@ -304,6 +308,15 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => tracing::info!("SIGTERM: the agent stops; commands run on"),
             _ = self.interrupt.recv() => tracing::info!("SIGINT: the agent stops; commands run on"),
+        }
+    }
+
+    /// Whether one has come that nobody has taken yet.
+    async fn pending(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            () = self.received() => true,
+            () = std::future::ready(()) => false,
         }
     }
 }

@@ -49,13 +49,25 @@ pub fn head(dir: &Path) -> Result<CommitId, GitError> {
     text.parse().map_err(|_| GitError::NoCommit(text))
 }
 
-/// Whether anything is modified or untracked.
+/// Whether anything is modified or untracked, or may be: a file that git was told not to look at
+/// (`git update-index --assume-unchanged` and `--skip-worktree`) is not known to be unmodified.
 ///
 /// # Errors
 /// [`GitError`].
 pub fn is_dirty(dir: &Path) -> Result<bool, GitError> {
     let text = ask(dir, &["status", "--porcelain", "--ignore-submodules=all"])?;
-    Ok(!text.is_empty())
+    if !text.is_empty() {
+        return Ok(true);
+    }
+    let files = ask(dir, &["ls-files", "-v", "-z"])?;
+    Ok(files
+        .split(|&byte| byte == 0)
+        .any(|file| file.first().is_some_and(|&tag| is_hidden(tag))))
+}
+
+/// Lower case: assumed unchanged; S: skipped in the worktree (git-ls-files(1), `-v`).
+fn is_hidden(tag: u8) -> bool {
+    tag.is_ascii_lowercase() || tag == b'S'
 }
 
 fn ask(dir: &Path, words: &[&str]) -> Result<Vec<u8>, GitError> {

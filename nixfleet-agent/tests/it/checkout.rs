@@ -74,6 +74,21 @@ fn modified_and_untracked_files_are_dirty() {
 }
 
 #[test]
+fn a_file_git_was_told_not_to_look_at_may_be_modified() {
+    let remote = Remote::new();
+    let author = remote.author();
+    for (hide, show) in [
+        ("--assume-unchanged", "--no-assume-unchanged"),
+        ("--skip-worktree", "--no-skip-worktree"),
+    ] {
+        git(&author, &["update-index", hide, "flake.nix"]);
+        assert!(is_dirty(&author).unwrap(), "{hide}");
+        git(&author, &["update-index", show, "flake.nix"]);
+        assert!(!is_dirty(&author).unwrap(), "{show}");
+    }
+}
+
+#[test]
 fn git_is_not_asked_at_a_heartbeat_unless_something_changed() {
     let remote = Remote::new();
     for worktree in [false, true] {
