@@ -25,6 +25,8 @@ pub fn start(filter: Option<&str>) -> Result<(), ConfigError> {
     let started = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        // Whoever read the log may be gone; that must not end the one who writes it.
+        .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal())
         .try_init();
     // A second call in one process keeps the first log.

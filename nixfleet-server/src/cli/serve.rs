@@ -1,10 +1,10 @@
 //! `nixfleet-server serve`.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use secrecy::ExposeSecret;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, logging, runtime};
@@ -23,8 +23,13 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let display_url = config.display_url.clone();
     let exposed = !config.listen.is_loopback() && config.site.public_origin().is_none();
     let server = Server::start(config, Replacements::default()).await?;
+    // Before anybody can know that there is something to stop.
+    let signals = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
+    tokio::spawn(cancel_on_signal(signals, server.shutdown()));
     announce(&display_url, server.address, exposed);
-    tokio::spawn(cancel_on_signal(server.shutdown()));
     match server.ended().await {
         Ok(Drain::Complete) => tracing::info!("stopped"),
         Ok(Drain::Cut(open)) => tracing::warn!(open, "stopped; some connections were cut"),
@@ -69,16 +74,16 @@ fn show_generated(config: &Config) {
 }
 
 fn print(line: &str) {
-    if let Err(error) = writeln!(std::io::stdout(), "{line}") {
+    if let Err(error) = writeln!(io::stdout(), "{line}") {
         tracing::warn!(%error, "cannot write to standard output");
     }
 }
 
-async fn cancel_on_signal(shutdown: CancellationToken) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
+async fn cancel_on_signal(
+    signals: (io::Result<Signal>, io::Result<Signal>),
+    shutdown: CancellationToken,
+) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
         tracing::error!("signals cannot be received; stop the server with SIGKILL");
         return;
     };

@@ -37,10 +37,14 @@ impl Running {
     /// Starts a server and reads what it prints until it serves; a server with made-up secrets
     /// prints `lines` lines.
     fn start(data: &Path, lines: usize) -> Self {
+        Self::start_with(data, lines, Stdio::null())
+    }
+
+    fn start_with(data: &Path, lines: usize, log: Stdio) -> Self {
         let data = data.display().to_string();
         let mut child = command(&["serve", "--listen", "127.0.0.1:0", "--data-dir", &data])
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
@@ -80,6 +84,17 @@ impl Drop for Running {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+#[test]
+fn a_server_whose_log_nobody_reads_any_more_serves_and_stops() {
+    let data = tempfile::tempdir().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let server = Running::start_with(data.path(), 3, writer.into());
+    let answer = server.post("/login", "application/json", "{}");
+    assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+    assert_eq!(server.stop(), Some(0), "SIGTERM ends it");
 }
 
 #[test]
@@ -185,7 +200,8 @@ fn on_loopback_it_makes_up_secrets_prints_them_once_and_keeps_them_over_a_restar
         "the password survived the restart"
     );
     // The ports differ, and so does the host of the cookie; the session itself is the same.
-    let with_cookie = format!("text/plain\r\nCookie: {session}");
+    let origin = format!("http://{}", second.address);
+    let with_cookie = format!("text/plain\r\nCookie: {session}\r\nOrigin: {origin}");
     let ticket = second.post("/api/v1/live/ticket", &with_cookie, "");
     assert!(
         ticket.starts_with("HTTP/1.1 200"),
