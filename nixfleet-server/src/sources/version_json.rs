@@ -235,8 +235,8 @@ fn read_page(body: &[u8]) -> Result<Snapshot, Unavailable> {
         Some(clean.trim().to_owned()).filter(|text| !text.is_empty())
     };
     Ok(Snapshot {
-        commit: half::<CommitId>("gitCommit", page.git_commit.as_deref()),
-        lock: half::<LockHash>("lockHash", page.lock_hash.as_deref()),
+        commit: half::<CommitId>("gitCommit", page.git_commit.as_deref())?,
+        lock: half::<LockHash>("lockHash", page.lock_hash.as_deref())?,
         subject: page.message.and_then(line),
         commit_time: page
             .timestamp
@@ -246,20 +246,24 @@ fn read_page(body: &[u8]) -> Result<Snapshot, Unavailable> {
     })
 }
 
-/// One half of the snapshot: what is missing or unusable makes only that half unavailable.
-fn half<T>(name: &str, value: Option<&str>) -> Result<T, Unavailable>
+/// One half of the snapshot: what is missing makes only that half unavailable, what cannot be read
+/// spoils the page, as the other half may be wrong as well (spec 01).
+fn half<T>(name: &str, value: Option<&str>) -> Result<Result<T, Unavailable>, Unavailable>
 where
     T: std::str::FromStr<Err = nixfleet_core::IdError>,
 {
     let value = value.map(str::trim).filter(|text| !text.is_empty());
     let Some(value) = value else {
         let detail = format!("the page has no field {name}");
-        return Err(Unavailable::new(RemoteCause::FieldMissing, detail));
+        return Ok(Err(Unavailable::new(RemoteCause::FieldMissing, detail)));
     };
-    value.parse().map_err(|error: nixfleet_core::IdError| {
-        let detail = format!("the field {name} is unusable: {error}");
-        Unavailable::new(RemoteCause::Malformed, detail)
-    })
+    match value.parse() {
+        Ok(value) => Ok(Ok(value)),
+        Err(error) => {
+            let detail = format!("the field {name} is unusable: {error}");
+            Err(Unavailable::new(RemoteCause::Malformed, detail))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -269,7 +273,7 @@ mod tests {
     const COMMIT: &str = "abcdef0123456789abcdef0123456789abcdef01";
 
     #[test]
-    fn a_missing_or_unusable_field_costs_only_its_half() {
+    fn a_missing_field_costs_its_half_and_an_unusable_one_the_page() {
         let hash = "a".repeat(64);
         let full = format!(
             r#"{{"gitCommit":"{COMMIT}","message":"one\ntwo","branch":"main","timestamp":"2026-11-20T12:00:00Z","repo":"a/b","lockHash":"{hash}"}}"#
@@ -286,10 +290,15 @@ mod tests {
         assert_eq!(why.cause, RemoteCause::FieldMissing);
         assert!(why.detail.contains("lockHash"));
 
-        let dirty = format!(r#"{{"gitCommit":"{COMMIT}-dirty","lockHash":"{hash}"}}"#);
-        let dirty = read_page(dirty.as_bytes()).unwrap();
-        assert_eq!(dirty.commit.unwrap_err().cause, RemoteCause::Malformed);
-        assert!(dirty.lock.is_ok());
+        for page in [
+            format!(r#"{{"gitCommit":"{COMMIT}-dirty","lockHash":"{hash}"}}"#),
+            format!(r#"{{"gitCommit":"{COMMIT}","lockHash":"zz"}}"#),
+            r#"{"gitCommit":"zz"}"#.to_owned(),
+        ] {
+            let why = read_page(page.as_bytes()).unwrap_err();
+            assert_eq!(why.cause, RemoteCause::Malformed);
+            assert!(why.detail.contains("the field "), "{}", why.detail);
+        }
     }
 
     #[test]
