@@ -48,7 +48,7 @@ pub(super) fn read(headers: &HeaderMap, site: &Site) -> Result<Presented, Proble
 }
 
 /// Whether a session cookie of ours is among the headers, valid or not.
-pub(super) fn has_session_cookie(headers: &HeaderMap) -> bool {
+pub(crate) fn has_session_cookie(headers: &HeaderMap) -> bool {
     cookies(headers).any(|cookie| [SECURE_COOKIE, PLAIN_COOKIE].contains(&cookie.name()))
 }
 
@@ -62,7 +62,7 @@ pub(super) fn cookie_name(headers: &HeaderMap, site: &Site) -> &'static str {
 }
 
 /// Whether there is exactly one `Origin`, and it is the origin of this server's own pages.
-pub(super) fn is_same_origin(headers: &HeaderMap, site: &Site) -> bool {
+pub(crate) fn is_same_origin(headers: &HeaderMap, site: &Site) -> bool {
     let mut origins = headers.get_all(ORIGIN).iter();
     let ours = site.origin_for(host(headers));
     let same = origins

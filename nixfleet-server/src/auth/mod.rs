@@ -30,6 +30,7 @@ use crate::net::Site;
 use crate::reject::{Problem, forbidden, standard, unauthenticated, unavailable};
 
 use credentials::Presented;
+pub(crate) use credentials::{has_session_cookie, is_same_origin};
 use limit::LoginLimiter;
 pub use limit::{Budget, LoginBudgets};
 pub use memory::MemoryCredentials;

@@ -29,6 +29,7 @@ use warp::filters::BoxedFilter;
 
 use super::limits::Limits;
 use super::site::Site;
+use crate::auth::{has_session_cookie, is_same_origin};
 use crate::reject::{self, PROBLEM_JSON, Problem, bad_request, standard};
 
 /// The body of every response.
@@ -199,17 +200,7 @@ fn problem_of<B>(response: &Response<B>) -> Option<Problem> {
         return Some(problem.clone());
     }
     if response.extensions().get::<ProtectionError>().is_some() {
-        return Some(
-            Problem::new(
-                StatusCode::FORBIDDEN,
-                "cross_origin",
-                "A page of another site may not do this",
-            )
-            .detail(
-                "the browser says that this request comes from another origin; behind a proxy, set \
-             NIXFLEET_PUBLIC_URL to the address people use and forward the Host header unchanged",
-            ),
-        );
+        return Some(cross_origin());
     }
     let status = response.status();
     let from_layer = response
@@ -301,6 +292,30 @@ fn refusal<A>(request: &Request<A>, site: &Site) -> Option<Problem> {
                  server; further names go to NIXFLEET_ALLOWED_HOSTS",
             ))
         }
-        (Some(_), None) => None,
+        (Some(_), None) => forged(request, site),
     }
+}
+
+/// A browser attaches our cookie to whatever a page makes it send, and tells with every request that
+/// changes something from where it comes; without that, a cookie proves nobody's wish.
+fn forged<A>(request: &Request<A>, site: &Site) -> Option<Problem> {
+    let headers = request.headers();
+    let changes = !request.method().is_safe();
+    if !changes || !has_session_cookie(headers) || is_same_origin(headers, site) {
+        return None;
+    }
+    Some(cross_origin())
+}
+
+fn cross_origin() -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "cross_origin",
+        "A page of another site may not do this",
+    )
+    .detail(
+        "the request carries a session, but not the origin of this server's own pages; programs use \
+         an API token; behind a proxy, set NIXFLEET_PUBLIC_URL to the address people use and forward \
+         the Host header unchanged",
+    )
 }

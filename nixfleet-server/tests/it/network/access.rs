@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nixfleet_server::auth::{CredentialStore, Role, TokenScope};
 
-use super::harness::{AGENT_TOKEN, Server};
+use super::harness::{AGENT_TOKEN, NO_ORIGIN, Server};
 
 const DOORS: [&str; 4] = ["read", "operate", "deploy", "administer"];
 
@@ -255,6 +255,7 @@ async fn sec10_another_site_cannot_change_anything() {
     let server = Server::start().await;
     let cookie = server.log_in().await;
     let own = format!("Origin: {}", server.origin());
+    let tls = format!("Origin: https://{}", server.address);
     for (marks, status) in [
         (vec!["Sec-Fetch-Site: cross-site"], 403),
         (vec!["Sec-Fetch-Site: same-site"], 403),
@@ -263,7 +264,9 @@ async fn sec10_another_site_cannot_change_anything() {
         (vec!["Sec-Fetch-Site: cross-site", own.as_str()], 403),
         (vec!["Sec-Fetch-Site: same-origin", own.as_str()], 200),
         (vec![own.as_str()], 200),
-        (vec![], 200),
+        (vec![tls.as_str()], 403),
+        (vec![NO_ORIGIN], 403),
+        (vec!["Sec-Fetch-Site: same-origin", NO_ORIGIN], 403),
     ] {
         let mut headers = vec![cookie.as_str()];
         headers.extend(&marks);

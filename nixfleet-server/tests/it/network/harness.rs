@@ -32,6 +32,8 @@ use warp::Filter;
 
 pub const PASSWORD: &str = "open sesame";
 pub const AGENT_TOKEN: &str = "shared-agent-token-for-tests";
+/// Instead of a header line: a request with a cookie that does not tell where it comes from.
+pub const NO_ORIGIN: &str = "(no origin)";
 /// Nothing here takes this long unless it hangs.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -118,7 +120,8 @@ impl Server {
         Answer::read(&mut stream).await
     }
 
-    /// A request with these further header lines.
+    /// A request with these further header lines; what carries a cookie is a browser and tells the
+    /// origin of the page, unless it says otherwise.
     pub async fn ask(&self, line: &str, headers: &[&str]) -> Answer {
         self.ask_with_body(line, headers, "").await
     }
@@ -129,9 +132,14 @@ impl Server {
         } else {
             format!("Host: {}\r\n", self.address)
         };
+        let has = |name: &str| headers.iter().any(|header| header.starts_with(name));
+        let is_browser = has("Cookie:") && !has("Host:") && !has("Origin:") && !has(NO_ORIGIN);
+        let origin = is_browser.then(|| format!("Origin: {}\r\n", self.origin()));
         let headers: String = headers
             .iter()
+            .filter(|header| **header != NO_ORIGIN)
             .map(|header| format!("{header}\r\n"))
+            .chain(origin)
             .collect();
         let length = if line.starts_with("GET") {
             String::new()
