@@ -60,8 +60,10 @@ impl Fleet {
                 };
                 let half = half_of(progress.stage);
                 let to = progress.command.map_or_else(Address::default, Address::of);
-                self.owned_command_event(turn, &host, id, &Event::Progress { to, half }, now);
-                self.show_progress(turn, id, progress.stage, progress.current, progress.total);
+                if self.is_open_on(&host, id) {
+                    self.command_event(turn, id, &Event::Progress { to, half }, now);
+                    self.show_progress(turn, id, progress.stage, progress.current, progress.total);
+                }
             }
         }
     }

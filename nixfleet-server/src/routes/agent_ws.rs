@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use warp::Filter;
 
 use super::Route;
-use super::tolerance::{LogGate, Tolerance, Verdict};
+use super::tolerance::{LogGate, Pace, Tolerance, Verdict};
 use crate::agents::{Agents, Outgoing, Peer};
 use crate::auth::{AgentIdentity, Auth, Principal};
 use crate::clock::Clock;
@@ -95,6 +95,7 @@ struct Conversation {
     /// Whether the fleet has accepted it as that host.
     greeted: bool,
     tolerance: Tolerance,
+    pace: Pace,
 }
 
 /// How a conversation goes on.
@@ -114,6 +115,7 @@ impl Conversation {
             host: None,
             greeted: false,
             tolerance: Tolerance::new(),
+            pace: Pace::new(),
         }
     }
 
@@ -201,6 +203,9 @@ impl Conversation {
             Some(frame) => frame,
             None => return Next::Go,
         };
+        if !self.pace.wait().await {
+            return Next::Close(POLICY, "too many messages");
+        }
         match agent_message(frame, &self.identity) {
             Err(error) => self.strike(&error.to_string()),
             Ok(None) => Next::Go,
@@ -238,7 +243,12 @@ impl Conversation {
     }
 
     async fn submit(&mut self, peer: &Peer, report: AgentReport) -> Result<(), HubGone> {
-        if let AgentReport::Registered(registration) = &report {
+        if let AgentReport::Registered(registration) = &report
+            && self
+                .host
+                .as_ref()
+                .is_none_or(|own| *own == registration.host)
+        {
             self.identity = registration.identity.clone();
             self.host = Some(registration.host.clone());
         }

@@ -6,7 +6,7 @@ use nixfleet_server::app::Replacements;
 use nixfleet_server::auth::TokenScope;
 use serde_json::json;
 
-use super::harness::{Agent, World, make_token};
+use super::harness::{Agent, World, eventually, make_token};
 
 #[tokio::test]
 async fn a_second_connection_of_a_host_replaces_the_first() {
@@ -93,6 +93,81 @@ async fn a_token_of_one_host_speaks_for_no_other() {
     }
     assert_eq!(other.hear_close().await.0, 1008);
     assert_eq!(world.admin.get("/api/v1/hosts/db-1").await.0, 404);
+}
+
+#[tokio::test]
+async fn sec03_a_second_registration_under_another_name_reaches_nothing_of_that_host() {
+    let (world, at) = World::start().await;
+    let mut victim = Agent::ours(&world, "victim", &at).await;
+    let new = world.push('b').await;
+    let id = world.order("pull", "victim").await;
+    let command = victim.hear_only("command").await;
+    let line = |text: &str| json!({"line": text, "command": "pull", "command_id": id});
+    victim.say("output", line("genuine")).await;
+
+    let scope = TokenScope::Agent("web-1".parse().unwrap());
+    let token = make_token(&world.server, "of-web-1", scope).await;
+    let mut forger = Agent::connect_with(&world, &token).await;
+    forger.register("web-1", &at).await;
+    forger.say("register", json!({"hostname": "victim"})).await;
+    forger.say("output", line("forged")).await;
+    let mut beat = at.facts();
+    beat["metrics"] = json!({"cpu": 77.0, "ram": 1.0, "swap": 0.0, "load": 0.1});
+    forger.say("heartbeat", beat).await;
+    assert_eq!(forger.hear_close().await.0, 1008);
+
+    victim.finish(&command, 0, &new).await;
+    let path = format!("/api/v1/hosts/victim/output?command={id}");
+    eventually("the command's own output is kept", async || {
+        let shown = world.admin.get(&path).await.1.to_string();
+        assert!(!shown.contains("forged"), "{shown}");
+        shown.contains("genuine")
+    })
+    .await;
+    let row = world.admin.get("/api/v1/hosts/victim").await.1;
+    assert_ne!(row["metrics"]["cpu"], json!(77.0), "{row}");
+}
+
+#[tokio::test]
+async fn sec03_the_progress_of_a_command_is_told_by_its_own_host_only() {
+    let (world, at) = World::start().await;
+    let mut owner = Agent::ours(&world, "owner", &at).await;
+    let mut other = Agent::ours(&world, "other", &at).await;
+    let new = world.push('b').await;
+    let id = world.order("pull", "owner").await;
+    owner.hear_only("command").await;
+    let progress =
+        |done: u32| json!({"command_id": id, "progress": {"pull": {"current": done, "total": 6}}});
+    other.say("operation_progress", progress(5)).await;
+    other.say("heartbeat", new.facts()).await;
+    world
+        .host_shows("other", "/compartments/git/status", json!("ok"))
+        .await;
+    let path = format!("/api/v1/commands/{id}");
+    let shown = world.admin.get(&path).await.1;
+    assert!(shown["progress"].is_null(), "{shown}");
+
+    owner.say("operation_progress", progress(2)).await;
+    eventually("its own progress is shown", async || {
+        let shown = world.admin.get(&path).await.1;
+        shown["progress"]["current"] == json!(2)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn fi33_a_flood_is_slowed_down_and_ended_and_others_are_heard() {
+    let (world, at) = World::start().await;
+    let mut calm = Agent::ours(&world, "calm", &at).await;
+    let mut flood = Agent::ours(&world, "flood", &at).await;
+    for i in 0..500 {
+        let beat = json!({"generation": format!("{i:07x}")});
+        flood.say("heartbeat", beat).await;
+    }
+    let mut beat = at.facts();
+    beat["metrics"] = json!({"cpu": 12.5, "ram": 40.0, "swap": 0.0, "load": 0.3});
+    calm.say("heartbeat", beat).await;
+    world.host_shows("calm", "/metrics/cpu", json!(12.5)).await;
 }
 
 #[tokio::test]
