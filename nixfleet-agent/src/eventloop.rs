@@ -159,8 +159,9 @@ impl Loop {
             // 2. Write down how things are.
             let registered = self.core.is_registered();
             self.performer.set_registered(registered);
+            let (running, now) = (self.core.running(), self.clock.now());
             self.reporter
-                .now(registered, self.core.running(), self.clock.now());
+                .now(registered, running, &self.last.system, now);
             // 3. Sleep until something happens.
             let sleep = sleep(self.until_deadline());
             let next = tokio::select! {

@@ -4,6 +4,7 @@
 mod reporter;
 mod show;
 
+use nixfleet_core::host::RunningSystem;
 use nixfleet_core::{CommandId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,9 @@ pub struct StatusFile {
     pub last_error: Option<Failure>,
     /// The command at work.
     pub running: Option<Running>,
+    /// The running system, as last looked at.
+    #[serde(default)]
+    pub system: RunningSystem,
 }
 
 /// Whether there is a connection.

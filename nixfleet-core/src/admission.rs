@@ -191,7 +191,7 @@ impl Admitted {
         self.target.as_ref()
     }
 
-    /// The generation a rollback goes to.
+    /// The generation a rollback goes to; `None` is the previous one as the agent finds it.
     #[must_use]
     pub const fn rollback(&self) -> Option<&Generation> {
         self.rollback.as_ref()
@@ -273,7 +273,7 @@ pub fn admit(request: &Request, conditions: &Conditions<'_>) -> Result<Admitted,
         return Err(refusal);
     }
     let rollback = if request.op == Op::Rollback {
-        Some(check::rollback_target(request, conditions)?)
+        check::rollback_target(request, conditions)?
     } else {
         None
     };

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::claim::ClaimedRevision;
 use crate::ids::{CommandId, CommitRef, LockHash, Sequence, StorePath, Token};
 use crate::time::Timestamp;
 
@@ -86,14 +87,23 @@ pub struct Deployed {
 pub struct RunningSystem {
     /// Store path of the running system.
     pub path: Option<StorePath>,
-    /// The revision the running system itself claims (`configurationRevision`).
-    pub configuration_revision: Option<CommitRef>,
+    /// The revision the running system itself claims (`configurationRevision`), also one that is
+    /// no commit; `None` if it claims nothing.
+    pub configuration_revision: Option<ClaimedRevision>,
     /// Number of the profile generation.
     pub profile_number: Option<u64>,
     /// Store path of the booted system.
     pub booted_path: Option<StorePath>,
     /// Whether booted and current kernel, initrd or modules differ.
     pub reboot_required: bool,
+}
+
+impl RunningSystem {
+    /// The commit it claims to be built from; `None` if it claims nothing, or no commit.
+    #[must_use]
+    pub fn claimed_commit(&self) -> Option<CommitRef> {
+        self.configuration_revision.as_ref()?.commit()
+    }
 }
 
 /// The agent's own binary (spec 02, "Freshness verdict").
@@ -275,7 +285,7 @@ pub struct TestEvidence {
     /// Whether every script's own exit code was seen. An existing agent reports only its last
     /// script, so its pass is unverified.
     pub per_script: bool,
-    /// Number of executed tests.
+    /// Number of executed tests; 0 also where an existing agent tells none.
     pub ran: u32,
     /// Names of failed tests.
     pub failed: Vec<String>,

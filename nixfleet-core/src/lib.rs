@@ -4,6 +4,7 @@
 
 pub mod admission;
 pub mod agent;
+mod claim;
 pub mod compartment;
 pub mod desired;
 pub mod fleet;
@@ -19,6 +20,7 @@ pub mod sync;
 pub mod time;
 pub mod wire;
 
+pub use claim::{ClaimedRevision, OtherRevision};
 pub use compartment::{
     Assessment, Attention, Compartment, HostAssessment, PullSwitchHalf, Reason, ReasonCode,
     Situation, Status, Working, assess,

@@ -99,7 +99,7 @@ pub enum Need {
     RemoteReadable,
     /// The checkout has no local changes; `force` bypasses.
     Clean,
-    /// The rollback target is known to exist.
+    /// The rollback target is known to exist, or is the previous one that an existing agent finds.
     TargetKnown,
     /// The host-driven update strategy is on.
     HostDrivenStrategy,

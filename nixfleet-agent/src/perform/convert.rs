@@ -6,7 +6,7 @@ use nixfleet_core::agent::{self, AgentObservation, JobReport};
 use nixfleet_core::host::{AgentBinary, Generation, LockReport, Repo, RunningSystem};
 use nixfleet_core::ids::CommitRef;
 use nixfleet_core::wire::agent as wire;
-use nixfleet_core::{CommitId, Timestamp};
+use nixfleet_core::{ClaimedRevision, CommitId, StorePath, Timestamp, lock_hash};
 
 use crate::exec::{Captured, CapturedRepo, JobEnd, JobExit, TestOutcome};
 use crate::observe::{self, Binary, LockFact, Observation, RepoFacts};
@@ -42,15 +42,24 @@ pub fn observation(seen: Observation, binary: &Binary) -> AgentObservation {
             load: sample.load,
         }),
         system: RunningSystem {
-            path: system.path.and_then(|path| path.parse().ok()),
+            path: system.path.as_deref().and_then(path_or_name),
             configuration_revision: system
                 .configuration_revision
-                .and_then(|commit| commit.parse().ok()),
+                .and_then(|text| ClaimedRevision::from_text(&text)),
             profile_number: current,
             booted_path: system.booted_path.and_then(|path| path.parse().ok()),
             reboot_required: system.reboot_required.unwrap_or(false),
         },
     }
+}
+
+/// What names the running system. A name that cannot be sent is told by its hash: without any name,
+/// nobody would notice that another system runs.
+fn path_or_name(text: &str) -> Option<StorePath> {
+    text.parse().ok().or_else(|| {
+        let hash = lock_hash(text.as_bytes());
+        format!("a name with SHA-256 {hash}").parse().ok()
+    })
 }
 
 fn checkout(seen: &RepoFacts) -> Option<Repo> {
@@ -170,7 +179,7 @@ fn before(exit: &JobExit, after: &AgentObservation) -> Option<AgentObservation> 
     }
     // A store path never changes what it claims to be built from.
     if seen.system.path == after.system.path {
-        seen.system.configuration_revision = after.system.configuration_revision;
+        seen.system.configuration_revision = after.system.configuration_revision.clone();
     }
     Some(seen)
 }
@@ -180,7 +189,7 @@ fn captured(then: &Captured) -> AgentObservation {
         repo: then.repo.as_ref().and_then(captured_repo),
         failed_units: then.failed_units.clone(),
         system: RunningSystem {
-            path: then.system.as_ref().and_then(|path| path.parse().ok()),
+            path: then.system.as_deref().and_then(path_or_name),
             ..RunningSystem::default()
         },
         ..AgentObservation::default()
@@ -197,4 +206,48 @@ fn captured_repo(then: &CapturedRepo) -> Option<Repo> {
         },
         dirty: !then.clean,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn running(path: &str, claim: Option<&str>) -> RunningSystem {
+        let seen = Observation {
+            repo: RepoFacts::default(),
+            metrics: None,
+            system: observe::SystemFacts {
+                path: Some(path.to_owned()),
+                configuration_revision: claim.map(str::to_owned),
+                ..observe::SystemFacts::default()
+            },
+        };
+        let binary = Binary::find().unwrap();
+        observation(seen, &binary).system
+    }
+
+    #[test]
+    fn nothing_that_the_system_says_of_itself_gets_lost() {
+        let dirty = format!("{}-dirty", "a".repeat(40));
+        for claim in [dirty.as_str(), "abc1234", "my laptop"] {
+            let told = running("/nix/store/one", Some(claim)).configuration_revision;
+            assert_eq!(told.map(|claim| claim.to_string()).as_deref(), Some(claim));
+        }
+        assert_eq!(running("/nix/store/one", None).configuration_revision, None);
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_sent_still_tells_systems_apart() {
+        let long = |last: char| format!("{}{last}", "x".repeat(2000));
+        let names = [long('1'), long('2'), "a\tb".to_owned(), "a\tc".to_owned()];
+        let told = names
+            .each_ref()
+            .map(|name| running(name, None).path.unwrap());
+        for (index, one) in told.iter().enumerate() {
+            assert!(told.iter().skip(index + 1).all(|other| one != other));
+            assert_eq!(Some(one), running(&names[index], None).path.as_ref());
+        }
+        let plain = running("/nix/store/one", None).path.unwrap();
+        assert_eq!(plain.as_str(), "/nix/store/one");
+    }
 }

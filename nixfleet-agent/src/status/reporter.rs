@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nixfleet_core::host::RunningSystem;
 use nixfleet_core::{CommandId, Op, Timestamp};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -34,13 +35,20 @@ impl Reporter {
             since: now,
             last_error: None,
             running: None,
+            system: RunningSystem::default(),
         });
         let writer = tokio::spawn(write_changes(path, changes));
         Self { latest, writer }
     }
 
     /// How things are now.
-    pub fn now(&self, registered: bool, running: Option<(CommandId, Op)>, now: Timestamp) {
+    pub fn now(
+        &self,
+        registered: bool,
+        running: Option<(CommandId, Op)>,
+        system: &RunningSystem,
+        now: Timestamp,
+    ) {
         let connection = if registered {
             Connection::Connected
         } else {
@@ -51,12 +59,17 @@ impl Reporter {
             op: op.name().to_owned(),
         });
         self.latest.send_if_modified(|status| {
-            let changed = status.connection != connection || status.running != running;
+            let changed = status.connection != connection
+                || status.running != running
+                || status.system != *system;
             if status.connection != connection {
                 status.since = now;
             }
             status.connection = connection;
             status.running = running;
+            if status.system != *system {
+                status.system = system.clone();
+            }
             changed
         });
     }

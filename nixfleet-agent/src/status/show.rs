@@ -149,6 +149,14 @@ impl Shown {
                     &format!("{}: {}", failure.at, failure.message),
                 );
             }
+            if let Some(path) = &agent.system.path {
+                let claim = agent.system.configuration_revision.as_ref();
+                let claim = claim.map_or_else(
+                    || "claims no revision".to_owned(),
+                    |claim| format!("claims {claim}"),
+                );
+                line("runs", &format!("{path}, {claim}"));
+            }
             if let Some(running) = &agent.running {
                 line("running", &format!("{} {}", running.op, running.command_id));
             }
@@ -197,5 +205,55 @@ impl Shown {
             );
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nixfleet_core::host::RunningSystem;
+
+    use super::*;
+
+    #[test]
+    fn what_runs_is_told_with_what_it_claims() {
+        let told = |claim: Option<&str>| {
+            let system = RunningSystem {
+                path: Some("/nix/store/one-system".parse().unwrap()),
+                configuration_revision: claim.map(|claim| claim.parse().unwrap()),
+                ..RunningSystem::default()
+            };
+            let agent = StatusFile {
+                pid: 7,
+                version: "4.0.0".to_owned(),
+                host: "web-1".to_owned(),
+                server: "ws://server/ws".to_owned(),
+                started_at: Timestamp::EPOCH,
+                connection: Connection::Connected,
+                since: Timestamp::EPOCH,
+                last_error: None,
+                running: None,
+                system,
+            };
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(
+                folder.path().join(FILE),
+                serde_json::to_vec(&agent).unwrap(),
+            )
+            .unwrap();
+            show(folder.path()).text()
+        };
+        for (claim, line) in [
+            (
+                None,
+                "runs         /nix/store/one-system, claims no revision\n",
+            ),
+            (
+                Some("abc1234-dirty"),
+                "runs         /nix/store/one-system, claims abc1234-dirty\n",
+            ),
+        ] {
+            let text = told(claim);
+            assert!(text.contains(line), "{text}");
+        }
     }
 }

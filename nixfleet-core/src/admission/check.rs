@@ -5,7 +5,7 @@ use super::{
 };
 use crate::compartment::Status;
 use crate::desired::Remote;
-use crate::host::{Generation, Presence};
+use crate::host::{AgentProtocol, Generation, Presence};
 use crate::lifecycle::CommandArgs;
 use crate::op::{Need, Op, OpClass, Performer};
 
@@ -176,32 +176,47 @@ fn bad_argument(request: &Request) -> Option<Refusal> {
     Some(Refusal::about(RefusalCode::BadArgument, problem))
 }
 
-/// The named generation, or the newest one older than the current one; only what the host itself
-/// lists counts (law D13).
+/// Who may roll a host back to the generation before the running one although nobody listed it, so
+/// that the agent finds it: agent · whether a person asks · whether it may. Ours lists what there is,
+/// so nothing listed means nothing there; an existing agent never lists any (spec 02 rule 13, spec
+/// 03). An automation goes only to what the host lists (law D13).
+const UNLISTED_PREVIOUS: [(AgentProtocol, bool, bool); 4] = [
+    (AgentProtocol::Commands, true, false),
+    (AgentProtocol::Commands, false, false),
+    (AgentProtocol::Existing, true, true),
+    (AgentProtocol::Existing, false, false),
+];
+
+/// Where a rollback goes: the named generation, or the newest one older than the current one, as
+/// the host lists them; `None` is the previous one as the agent finds it. The protocol of existing
+/// agents cannot name a generation.
 pub(super) fn rollback_target(
     request: &Request,
     conditions: &Conditions<'_>,
-) -> Result<Generation, Refusal> {
+) -> Result<Option<Generation>, Refusal> {
     let listed = &conditions.observation.generations;
+    let protocol = conditions.identity.protocol;
     let current = listed.iter().find(|generation| generation.current);
     let Some(wanted) = request.args.generation else {
         let older = |generation: &&Generation| {
             !generation.current && current.is_none_or(|now| generation.number < now.number)
         };
-        return listed
-            .iter()
-            .filter(older)
-            .max_by_key(|generation| generation.number)
-            .cloned()
-            .ok_or(Refusal::new(RefusalCode::NoPreviousGeneration));
+        let previous = listed.iter().filter(older);
+        let previous = previous.max_by_key(|generation| generation.number);
+        let row = (protocol, !request.actor.is_automation(), true);
+        return match previous {
+            Some(generation) => Ok(Some(generation.clone())),
+            None if listed.is_empty() && UNLISTED_PREVIOUS.contains(&row) => Ok(None),
+            None => Err(Refusal::new(RefusalCode::NoPreviousGeneration)),
+        };
     };
     let found = listed.iter().find(|generation| generation.number == wanted);
-    match found {
+    match found.filter(|_| protocol == AgentProtocol::Commands) {
         None => Err(Refusal::about(
             RefusalCode::GenerationUnknown,
             wanted.to_string(),
         )),
         Some(generation) if generation.current => Err(Refusal::new(RefusalCode::GenerationCurrent)),
-        Some(generation) => Ok(generation.clone()),
+        Some(generation) => Ok(Some(generation.clone())),
     }
 }

@@ -205,7 +205,7 @@ fn test_key(seen: &AgentObservation, deployed: Option<&Deployed>) -> Option<Test
             store_path: Some(store_path),
         }),
         None => {
-            let commit = seen.system.configuration_revision?;
+            let commit = seen.system.claimed_commit()?;
             let repo = seen
                 .repo
                 .filter(|repo| repo.commit == commit && !repo.dirty)?;
@@ -258,7 +258,8 @@ fn facts(seen: &AgentObservation, deployed: Option<&Deployed>, journal: &Journal
             configuration_revision: seen
                 .system
                 .configuration_revision
-                .map(|commit| commit.to_string()),
+                .as_ref()
+                .map(ToString::to_string),
             generation_number: seen.system.profile_number,
             booted_path: seen.system.booted_path.as_ref().map(ToString::to_string),
             reboot_required: seen.system.reboot_required,

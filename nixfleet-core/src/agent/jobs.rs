@@ -467,7 +467,7 @@ impl AgentCore {
         let same = earlier.is_some_and(|d| {
             (d.commit, d.lock, d.store_path.as_ref()) == (commit, lock, Some(path))
         });
-        same || (commit.is_some() && after.configuration_revision == commit)
+        same || (commit.is_some() && after.claimed_commit() == commit)
     }
 
     pub(super) fn progress(

@@ -217,8 +217,11 @@ fn record(situation: &Situation<'_>, commits: &Commits<'_>) -> RecordFact {
 
 fn claim(situation: &Situation<'_>, commits: &Commits<'_>) -> ClaimFact {
     let running = situation.observation.system.as_ref();
-    let Some(claimed) = running.and_then(|system| system.configuration_revision) else {
+    let Some(claimed) = running.and_then(|system| system.configuration_revision.as_ref()) else {
         return ClaimFact::Silent;
+    };
+    let Some(claimed) = claimed.commit() else {
+        return ClaimFact::NoCommit;
     };
     let expected = match &situation.observation.deployed {
         Some(deployed) => deployed.commit,
@@ -254,9 +257,9 @@ fn result(tests: &TestEvidence) -> ResultFact {
         TestVerdict::Fail => ResultFact::Failed,
         TestVerdict::Pass | TestVerdict::Empty if !tests.failed.is_empty() => ResultFact::Failed,
         TestVerdict::Empty => ResultFact::Empty,
+        TestVerdict::Pass if !tests.per_script => ResultFact::PassedUnverified,
         TestVerdict::Pass if tests.ran == 0 => ResultFact::Empty,
-        TestVerdict::Pass if tests.per_script => ResultFact::Passed,
-        TestVerdict::Pass => ResultFact::PassedUnverified,
+        TestVerdict::Pass => ResultFact::Passed,
     }
 }
 
@@ -285,7 +288,7 @@ pub(super) fn current_key<'a>(situation: &Situation<'a>) -> Option<CurrentKey<'a
     }
     let system = situation.observation.system.as_ref()?;
     Some(CurrentKey {
-        commit: system.configuration_revision?,
+        commit: system.claimed_commit()?,
         lock: situation.desired.remote.lock().ok()?,
         store_path: Some(running?),
     })

@@ -153,6 +153,8 @@ fact_values! {
         Unjudged = "unjudged",
         /// Another one.
         Other = "other",
+        /// It claims something that is no commit, for example local changes on top of one.
+        NoCommit = "no-commit",
     }
 }
 

@@ -5,7 +5,7 @@ use crate::compartment::ruleset::RuleHit;
 use crate::compartment::{Compartment, Reason, ReasonCode, Situation, Status, Working};
 use crate::desired::RemoteCause;
 use crate::history::CommitRelation;
-use crate::host::TestVerdict;
+use crate::host::{RunningSystem, TestVerdict};
 use crate::ids::{CommitId, CommitRef, LockHash};
 use crate::op::Op;
 
@@ -21,6 +21,7 @@ impl Reason {
         let (git, lock) = (status(Compartment::Git), status(Compartment::Lock));
         let Parameters { host, desired, .. } = known;
         let (host_lock, desired_lock) = (known.host_lock, known.desired_lock);
+        let running = situation.observation.system.as_ref();
         match code {
             ReasonCode::AgentNotReported => Reason::AgentNotReported,
             ReasonCode::AgentCurrent => Reason::AgentCurrent,
@@ -106,6 +107,9 @@ impl Reason {
                     Some(deployed) => deployed.commit,
                     None => desired.map(CommitRef::Full),
                 },
+            },
+            ReasonCode::RunsNoCommit => Reason::RunsNoCommit {
+                base: running.and_then(|system| system.configuration_revision.as_ref()?.base()),
             },
             ReasonCode::RunsOtherPath => Reason::RunsOtherPath,
             ReasonCode::SystemCurrent => Reason::SystemCurrent {
@@ -205,7 +209,7 @@ impl<'a> Parameters<'a> {
             host_lock: observation.repo.and_then(|repo| repo.lock.hash()),
             desired_lock: remote.lock().ok(),
             deployed: observation.deployed.as_ref().and_then(|one| one.commit),
-            claimed: running.and_then(|system| system.configuration_revision),
+            claimed: running.and_then(RunningSystem::claimed_commit),
             tested: tests.and_then(|tests| Some(tests.key.as_ref()?.commit)),
             passed: tests.is_some_and(|tests| tests.verdict == TestVerdict::Pass),
             ran: tests.map_or(0, |tests| tests.ran),

@@ -199,6 +199,11 @@ reasons! {
         /// What was deployed or, without a record, is desired.
         expected: Option<CommitRef>,
     },
+    /// The running system claims a revision that is no commit.
+    RunsNoCommit {
+        /// The commit below its local changes, if it claims to be built from local changes.
+        base: Option<CommitRef>,
+    },
     /// The running store path is not the deployed one.
     RunsOtherPath,
     /// What runs was built from what is checked out, and that is the desired state.

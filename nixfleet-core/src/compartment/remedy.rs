@@ -30,6 +30,8 @@ pub enum ManualStep {
     MendConfiguration,
     /// Read the log, mend what the tests found.
     MendTests,
+    /// Let the configuration name its commit.
+    NameRevision,
     /// Give the host test scripts.
     AddTests,
     /// Switch tests on for this host.
@@ -38,7 +40,7 @@ pub enum ManualStep {
 
 impl ManualStep {
     /// Every step.
-    pub const ALL: [ManualStep; 12] = [
+    pub const ALL: [ManualStep; 13] = [
         ManualStep::FixRemote,
         ManualStep::ConnectAgent,
         ManualStep::FixCheckout,
@@ -49,6 +51,7 @@ impl ManualStep {
         ManualStep::RestartAgentOnMac,
         ManualStep::MendConfiguration,
         ManualStep::MendTests,
+        ManualStep::NameRevision,
         ManualStep::AddTests,
         ManualStep::EnableTests,
     ];
@@ -73,6 +76,9 @@ impl ManualStep {
                 "read the log, mend the configuration, then pull and switch"
             }
             ManualStep::MendTests => "read the log and mend what the tests found",
+            ManualStep::NameRevision => {
+                "if it stays, set system.configurationRevision = self.rev or self.dirtyRev or null in the configuration"
+            }
             ManualStep::AddTests => "give the host at least one test script",
             ManualStep::EnableTests => "switch tests on for this host",
         }
@@ -137,6 +143,7 @@ impl ReasonCode {
             ReasonCode::CheckoutNotKnown => &[Manual(M::ConnectAgent), Manual(M::UpgradeAgent)],
             ReasonCode::NeedsReconcile => &[Run(Switch)],
             ReasonCode::RunsOtherRevision => &[Run(Switch)],
+            ReasonCode::RunsNoCommit => &[Run(Switch), Manual(M::NameRevision)],
             ReasonCode::RunsOtherPath => &[Run(Switch)],
             ReasonCode::SystemCurrent => &[],
             ReasonCode::SystemClaimsCurrent => &[],

@@ -88,6 +88,7 @@ pub const SYSTEM: Table<'static> = Table {
         Row { id: "system-lock-unknown",       when: &[Any, Any, Any, Any, Is(LockStatus(Unknown)), Any, Any, Any, Any],                              status: Unknown,  reason: R::CheckoutNotKnown },
         Row { id: "system-needs-reconcile",    when: &[Any, Any, Any, Any, Any, Is(Reconcile(ReconcileFact::Needed)), Any, Any, Any],                 status: Outdated, reason: R::NeedsReconcile },
         Row { id: "system-other-revision",     when: &[Any, Any, Any, Any, Any, Any, Is(Claim(ClaimFact::Other)), Any, Any],                          status: Outdated, reason: R::RunsOtherRevision },
+        Row { id: "system-claims-no-commit",   when: &[Any, Any, Any, Any, Any, Any, Is(Claim(ClaimFact::NoCommit)), Any, Any],                       status: Outdated, reason: R::RunsNoCommit },
         Row { id: "system-other-path",         when: &[Any, Any, Any, Any, Any, Any, Any, Is(Path(PathFact::Other)), Any],                            status: Outdated, reason: R::RunsOtherPath },
         Row { id: "system-record-current",     when: &[Any, Any, Any, Any, Any, Any, Any, Any, Is(Record(RecordFact::SameAsCheckout))],               status: Ok,       reason: R::SystemCurrent },
         Row { id: "system-claim-current",      when: &[Any, Any, Any, Any, Any, Any, Is(Claim(ClaimFact::AsExpected)), Any, Is(Record(RecordFact::None))], status: Ok,  reason: R::SystemClaimsCurrent },

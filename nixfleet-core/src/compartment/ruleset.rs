@@ -153,14 +153,14 @@ const fn place(name: FactName) -> (u32, u32) {
         FactName::Outcome => (25, 4),
         FactName::Reconcile => (29, 2),
         FactName::Record => (31, 5),
-        FactName::Claim => (36, 4),
-        FactName::Path => (40, 3),
-        FactName::TestsSwitch => (43, 2),
-        FactName::Result => (45, 7),
-        FactName::Key => (52, 3),
-        FactName::GitStatus => (55, 5),
-        FactName::LockStatus => (60, 5),
-        FactName::SystemStatus => (65, 5),
+        FactName::Claim => (36, 5),
+        FactName::Path => (41, 3),
+        FactName::TestsSwitch => (44, 2),
+        FactName::Result => (46, 7),
+        FactName::Key => (53, 3),
+        FactName::GitStatus => (56, 5),
+        FactName::LockStatus => (61, 5),
+        FactName::SystemStatus => (66, 5),
     }
 }
 
@@ -245,6 +245,6 @@ mod tests {
                 seen |= all;
             }
         }
-        assert_eq!(seen.count_ones(), 55 + 12);
+        assert_eq!(seen.count_ones(), 56 + 12);
     }
 }

@@ -72,7 +72,7 @@ pub(super) fn current_test_key(observation: &HostObservation) -> Option<TestKey>
             },
         }),
         None => {
-            let commit = observation.system.as_ref()?.configuration_revision?;
+            let commit = observation.system.as_ref()?.claimed_commit()?;
             let repo = observation
                 .repo
                 .filter(|repo| repo.commit == commit && !repo.dirty)?;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::turn::Turn;
 use super::{Fleet, Host, Record};
+use crate::claim::ClaimedRevision;
 use crate::compartment::{
     self, Assessment, Attention, Click, Compartment, HostAssessment, ReasonCode, Situation, Status,
     Trace, Working, assess, explain,
@@ -28,6 +29,9 @@ pub struct HostReport {
     /// Identity and facts.
     #[serde(flatten)]
     pub facts: HostView,
+    /// The revision that the running system claims, whatever its form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_revision: Option<ClaimedRevision>,
     /// The five compartments by name.
     pub compartments: BTreeMap<Compartment, CompartmentReport>,
     /// What is to be told beside them.
@@ -89,6 +93,7 @@ impl Fleet {
         let command = shown.and_then(|id| self.commands.get(id));
         Some(HostReport {
             facts: host_view(host),
+            claimed_revision: claimed_revision(host),
             compartments: compartments.into_iter().collect(),
             attentions: assessment.attentions.clone(),
             command: command.map(|command| command_view(command, None)),
@@ -250,6 +255,11 @@ fn remote_view(remote: &Remote) -> RemoteView {
             (Err(why), _) | (Ok(_), Err(why)) => failed(why, None),
         },
     }
+}
+
+fn claimed_revision(host: &Host) -> Option<ClaimedRevision> {
+    let running = host.record.observation.system.as_ref()?;
+    running.configuration_revision.clone()
 }
 
 fn compartment_report(

@@ -150,7 +150,7 @@ pub struct Command {
     pub created: Timestamp,
     /// The desired state pinned at the start.
     pub target: Option<Target>,
-    /// The generation a rollback goes to.
+    /// The generation a rollback goes to; `None` is the previous one as the agent finds it.
     pub rollback: Option<Generation>,
     /// The facts before the start.
     pub baseline: Baseline,

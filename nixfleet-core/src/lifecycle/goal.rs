@@ -206,9 +206,11 @@ fn may_stay(
     let claimed = after
         .system
         .as_ref()
-        .and_then(|system| system.configuration_revision);
+        .and_then(|system| system.configuration_revision.as_ref());
     if let Some(claimed) = claimed {
-        return same_commit(claimed, commit);
+        return claimed
+            .commit()
+            .is_some_and(|claimed| same_commit(claimed, commit));
     }
     let content_addressed = deployed
         .store_path

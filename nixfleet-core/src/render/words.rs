@@ -100,7 +100,9 @@ pub const fn need_text(need: Need) -> &'static str {
         Need::GitAndLockCurrent => "git and lock are `ok`",
         Need::RemoteReadable => "both halves of the desired state can be read",
         Need::Clean => "the checkout has no local changes",
-        Need::TargetKnown => "the host lists the generation to go back to",
+        Need::TargetKnown => {
+            "the host lists the generation to go back to; an existing agent, which lists none, goes back by one when a person asks"
+        }
         Need::HostDrivenStrategy => "updating inputs on hosts is switched on",
         Need::Confirmed => "the caller confirmed explicitly",
         Need::SecondFactor => "a second factor was checked, where configured",

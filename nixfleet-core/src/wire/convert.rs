@@ -8,6 +8,7 @@ use super::agent::{
     GenerationFacts, Heartbeat, OperationProgress, Register, RepoFacts, ServerFrame, StatusReport,
     SystemFacts, TestKeyFacts, TestProgress, TestReport,
 };
+use crate::claim::ClaimedRevision;
 use crate::host::{
     AgentBinary, AgentProtocol, Deployed, Generation, HostIdentity, LockReport, ObservationUpdate,
     Repo, RunningSystem, TestKey, TestVerdict, Update,
@@ -120,7 +121,11 @@ fn registration(register: Register) -> Result<Registration, WireError> {
         machine_id_hash: optional("machine_id_hash", register.machine_id_hash)?,
     };
     let mut facts = facts(register.facts, register.generation, None, &identity)?;
-    facts.agent_version = set(register.agent_version.filter(|v| !v.is_empty()).map(cut));
+    // A new process that does not tell its version is not known to be the version of the last one.
+    facts.agent_version = match register.agent_version.filter(|version| !version.is_empty()) {
+        Some(version) => Update::Set(cut(version)),
+        None => Update::Gone,
+    };
     let running = match register.running {
         None => None,
         Some(running) => Some(Running {
@@ -169,7 +174,8 @@ fn result(report: StatusReport, identity: &HostIdentity) -> Result<CommandResult
     let units = report
         .failed_units
         .map(|units| (list(units.before), list(units.after)));
-    let mut facts = facts(report.facts, report.generation, None, identity)?;
+    let generation = report.generation.filter(|text| !text.is_empty());
+    let mut facts = facts(report.facts, generation, None, identity)?;
     if let Some((_, after)) = &units {
         facts.failed_units = Update::Set(after.clone());
     }
@@ -191,8 +197,9 @@ fn test_run(report: TestReport) -> Result<TestRun, WireError> {
     let key = report.key.map(test_key).transpose()?;
     let key_end = report.key_end.map(test_key).transpose()?;
     let verdict = match report.verdict.as_str() {
-        "pass" if report.ran > 0 && report.failed.is_empty() => TestVerdict::Pass,
-        "empty" => TestVerdict::Empty,
+        "pass" if !report.failed.is_empty() => TestVerdict::Fail,
+        "pass" if report.ran > 0 => TestVerdict::Pass,
+        "pass" | "empty" => TestVerdict::Empty,
         "stopped" => TestVerdict::Stopped,
         "void" => TestVerdict::Void,
         _ => TestVerdict::Fail,
@@ -289,8 +296,9 @@ fn facts(
     })
 }
 
-/// The checkout as one unit. An existing agent sends a seven-digit `generation`, and an empty one
-/// where it could not read it.
+/// The checkout as one unit. An existing agent sends a seven-digit `generation`, and another text
+/// where it could not read it: then its checkout is not known, as it is if only a lock is told.
+/// What was known before would look current although the agent says something else.
 fn repo(
     repo: Field<RepoFacts>,
     lock: Field<String>,
@@ -313,15 +321,19 @@ fn repo(
             lock,
             dirty: repo.dirty,
         })),
-        Field::Absent if identity.protocol == AgentProtocol::Commands => Ok(Update::Unchanged),
-        Field::Absent => Ok(match generation.as_deref().map(str::parse) {
-            Some(Ok(commit)) => Update::Set(Repo {
-                commit,
-                lock,
-                dirty: false,
-            }),
-            Some(Err(_)) | None => Update::Unchanged,
-        }),
+        Field::Absent => {
+            let own = identity.protocol == AgentProtocol::Commands;
+            Ok(match generation.filter(|_| !own).map(|text| text.parse()) {
+                Some(Ok(commit)) => Update::Set(Repo {
+                    commit,
+                    lock,
+                    dirty: false,
+                }),
+                Some(Err(_)) => Update::Gone,
+                None if lock == LockReport::NotReported => Update::Unchanged,
+                None => Update::Gone,
+            })
+        }
     }
 }
 
@@ -340,10 +352,9 @@ fn system(facts: SystemFacts) -> Result<RunningSystem, WireError> {
     let path: Option<StorePath> = optional("system.path", facts.path)?;
     Ok(RunningSystem {
         path,
-        // A dirty build claims something like `<commit>-dirty`: no revision that could be compared.
         configuration_revision: facts
             .configuration_revision
-            .and_then(|text| text.parse().ok()),
+            .and_then(|text| ClaimedRevision::from_text(&text)),
         profile_number: facts.generation_number,
         booted_path: optional("system.booted_path", facts.booted_path)?,
         reboot_required: facts.reboot_required,
@@ -381,10 +392,6 @@ fn optional<T: FromStr<Err = IdError>>(
         .transpose()
 }
 
-fn set<T>(value: Option<T>) -> Update<T> {
-    value.map_or(Update::Unchanged, Update::Set)
-}
-
 /// One line without control characters, at most [`MAX_TEXT`] characters.
 fn cut(text: impl AsRef<str>) -> String {
     text.as_ref()
@@ -420,112 +427,4 @@ fn without_userinfo(url: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str, identity: &HostIdentity) -> AgentReport {
-        agent_message(decode_agent_frame(text).unwrap(), identity)
-            .unwrap()
-            .unwrap()
-    }
-
-    fn ours() -> HostIdentity {
-        HostIdentity {
-            protocol: AgentProtocol::Commands,
-            capabilities: vec![CAPABILITY_COMMANDS.into(), CAPABILITY_LOCK.into()],
-            ..HostIdentity::default()
-        }
-    }
-
-    #[test]
-    fn an_existing_agent_registers_with_seven_digits_and_no_ids() {
-        let text = r##"{"type":"register","payload":{"hostname":"web-1","host_type":"nixos","agent_version":"3.1.0",
-            "generation":"abc1234","heartbeat_interval":5,"theme_color":"#ff0000","unknown":[1]}}"##;
-        let AgentReport::Registered(registration) = read(text, &HostIdentity::default()) else {
-            panic!()
-        };
-        assert_eq!(registration.identity.protocol, AgentProtocol::Existing);
-        let Update::Set(repo) = registration.facts.repo else {
-            panic!()
-        };
-        assert_eq!(
-            (repo.commit.to_string().as_str(), repo.lock),
-            ("abc1234", LockReport::NotReported)
-        );
-    }
-
-    #[test]
-    fn a_null_lock_means_missing_only_from_agents_that_say_so() {
-        let commit = "a".repeat(40);
-        let text = format!(
-            r#"{{"type":"heartbeat","payload":{{"repo":{{"commit":"{commit}"}},"lock_hash":null}}}}"#
-        );
-        for (identity, expected) in [
-            (ours(), LockReport::Missing),
-            (HostIdentity::default(), LockReport::NotReported),
-        ] {
-            let AgentReport::Heartbeat(beat) = read(&text, &identity) else {
-                panic!()
-            };
-            let Update::Set(repo) = beat.facts.repo else {
-                panic!()
-            };
-            assert_eq!(repo.lock, expected);
-        }
-    }
-
-    #[test]
-    fn absent_is_unchanged_and_null_is_gone() {
-        let AgentReport::Heartbeat(beat) = read(
-            r#"{"type":"heartbeat","payload":{"deployed":null}}"#,
-            &ours(),
-        ) else {
-            panic!()
-        };
-        assert_eq!(beat.facts.deployed, Update::Gone);
-        assert_eq!(beat.facts.system, Update::Unchanged);
-        assert_eq!(beat.facts.repo, Update::Unchanged);
-    }
-
-    #[test]
-    fn a_stop_of_an_existing_agent_gives_two_results() {
-        for (text, kind) in [
-            (
-                r#"{"type":"status","payload":{"status":"stopped","command":"switch","exit_code":130}}"#,
-                ResultKind::Stopped,
-            ),
-            (
-                r#"{"type":"status","payload":{"status":"error","command":"switch","exit_code":-1}}"#,
-                ResultKind::Error,
-            ),
-        ] {
-            let AgentReport::Result(result) = read(text, &HostIdentity::default()) else {
-                panic!()
-            };
-            assert_eq!(
-                (result.kind, result.op, result.command),
-                (kind, Some(Op::Switch), None)
-            );
-        }
-    }
-
-    #[test]
-    fn errors_name_the_field() {
-        let text = r#"{"type":"register","payload":{"hostname":"../etc"}}"#;
-        let error = agent_message(decode_agent_frame(text).unwrap(), &ours()).unwrap_err();
-        assert!(error.to_string().contains("hostname"), "{error}");
-        assert!(decode_agent_frame(r#"{"type":"no-such","payload":{}}"#).is_err());
-    }
-
-    #[test]
-    fn credentials_in_a_repo_url_are_not_kept() {
-        assert_eq!(
-            without_userinfo("https://u:p@example.org/r.git"),
-            "https://example.org/r.git"
-        );
-        assert_eq!(
-            without_userinfo("git@example.org:r.git"),
-            "git@example.org:r.git"
-        );
-    }
-}
+mod tests;

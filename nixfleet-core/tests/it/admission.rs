@@ -10,7 +10,7 @@ use nixfleet_core::admission::{
 };
 use nixfleet_core::compartment::Status;
 use nixfleet_core::desired::{Remote, RemoteCause, Unavailable};
-use nixfleet_core::host::Presence;
+use nixfleet_core::host::{AgentProtocol, Presence};
 use nixfleet_core::{OPS, Op, Timestamp};
 
 use self::world::{
@@ -194,7 +194,8 @@ fn restart_has_a_lane_of_its_own_and_reboot_needs_an_override() {
 #[test]
 fn d13_a_rollback_goes_only_to_a_listed_generation_other_than_the_current_one() {
     let target = |generation| {
-        let world = World::fine_for(Op::Rollback);
+        let mut world = World::fine_for(Op::Rollback);
+        world.identity.protocol = AgentProtocol::Commands;
         let mut request = request(Op::Rollback, person());
         request.args.generation = generation;
         admit(&request, &world.conditions())
@@ -210,8 +211,68 @@ fn d13_a_rollback_goes_only_to_a_listed_generation_other_than_the_current_one() 
     assert_eq!(target(Some(5)), Err(RefusalCode::GenerationCurrent));
     assert_eq!(target(Some(9)), Err(RefusalCode::GenerationUnknown));
     assert_eq!(
-        refusal(Op::Rollback, |w, _| w.observation.generations.clear()),
+        refusal(Op::Rollback, |w, _| {
+            w.identity.protocol = AgentProtocol::Commands;
+            w.observation.generations.clear();
+        }),
         Some(RefusalCode::NoPreviousGeneration)
+    );
+}
+
+#[test]
+fn d13_only_a_person_rolls_an_existing_agent_back_and_only_by_one() {
+    use AgentProtocol::{Commands, Existing};
+    use RefusalCode::{GenerationUnknown, NoPreviousGeneration};
+    let asked = |protocol, actor, generation, lists: bool| {
+        let mut world = World::fine_for(Op::Rollback);
+        world.identity.protocol = protocol;
+        if !lists {
+            world.observation.generations.clear();
+        }
+        let mut request = request(Op::Rollback, actor);
+        request.args.generation = generation;
+        admit(&request, &world.conditions())
+            .map(|admitted| admitted.rollback().map(|generation| generation.number))
+            .map_err(|refusal| refusal.code)
+    };
+    for (protocol, actor, generation, lists, expected) in [
+        (Existing, person(), None, false, Ok(None)),
+        (
+            Existing,
+            automation(),
+            None,
+            false,
+            Err(NoPreviousGeneration),
+        ),
+        (Commands, person(), None, false, Err(NoPreviousGeneration)),
+        (
+            Commands,
+            automation(),
+            None,
+            false,
+            Err(NoPreviousGeneration),
+        ),
+        // It has no word for a certain generation: it would go to another one.
+        (Existing, person(), Some(3), false, Err(GenerationUnknown)),
+        (Existing, person(), Some(3), true, Err(GenerationUnknown)),
+        // What is listed is a target for everybody.
+        (Existing, automation(), None, true, Ok(Some(4))),
+        (Commands, automation(), None, true, Ok(Some(4))),
+        (Commands, automation(), Some(3), true, Ok(Some(3))),
+    ] {
+        let got = asked(protocol, actor.clone(), generation, lists);
+        assert_eq!(
+            got, expected,
+            "{protocol:?} {actor:?} {generation:?} {lists}"
+        );
+    }
+    // A list with nothing but the current generation says that there is no earlier one.
+    assert_eq!(
+        refusal(Op::Rollback, |w, _| w
+            .observation
+            .generations
+            .retain(|one| one.current)),
+        Some(NoPreviousGeneration)
     );
 }
 

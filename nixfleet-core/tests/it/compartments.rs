@@ -29,6 +29,10 @@ fn unavailable(facts: &Facts) -> bool {
         && facts.desired_lock == DesiredFact::Unavailable
 }
 
+fn claims_another(facts: &Facts) -> bool {
+    matches!(facts.claim, ClaimFact::Other | ClaimFact::NoCommit)
+}
+
 #[test]
 fn a01_system_ok_implies_a_verified_remote_and_proof_of_what_runs() {
     let mut green = 0_u64;
@@ -46,7 +50,7 @@ fn a01_system_ok_implies_a_verified_remote_and_proof_of_what_runs() {
         let by_record = facts.record == RecordFact::SameAsCheckout;
         let by_claim = facts.record == RecordFact::None && facts.claim == ClaimFact::AsExpected;
         assert!(by_record || by_claim, "{facts:?}");
-        assert_ne!(facts.claim, ClaimFact::Other);
+        assert!(!claims_another(facts), "{facts:?}");
         assert_ne!(facts.path, PathFact::Other);
     });
     assert!(green > 0, "positive control");
@@ -141,7 +145,7 @@ fn a07_the_rules_are_deterministic() {
 }
 
 /// Every way to lose, age or break one piece of evidence that speaks for green. A piece that
-/// speaks against green (a claim of another revision, a record of another path) is not among
+/// speaks against green (a claim of another revision or of none, a record of another path) is not among
 /// them: spec 01 promises this for supporting evidence.
 fn degraded(facts: &Facts, mut visit: impl FnMut(&Facts)) {
     macro_rules! worse {
@@ -171,7 +175,7 @@ fn degraded(facts: &Facts, mut visit: impl FnMut(&Facts)) {
     worse!(result, ResultFact::ALL);
     worse!(key, KeyFact::ALL);
     let record_supports = facts.record == RecordFact::SameAsCheckout
-        && facts.claim != ClaimFact::Other
+        && !claims_another(facts)
         && facts.path != PathFact::Other;
     if record_supports {
         for &record in RecordFact::ALL.iter().skip(1) {

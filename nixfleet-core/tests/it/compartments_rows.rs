@@ -1,9 +1,9 @@
 //! Spec 01, "Expected rows", through real observations and desired states.
 
-use nixfleet_core::Status;
 use nixfleet_core::compartment::facts::{CommitFact, Facts};
 use nixfleet_core::desired::{Remote, RemoteCause, Unavailable};
 use nixfleet_core::host::{DeployOutcome, LockReport, RunningSystem, TestVerdict};
+use nixfleet_core::{ClaimedRevision, Status};
 
 use super::compartments_world::{World, abbreviated, commit, lock, path};
 use super::reference;
@@ -168,6 +168,38 @@ fn switched_by_hand_or_booted_into_an_old_generation() {
     let mut world = World::current();
     world.observation.system.as_mut().unwrap().path = Some(path("other"));
     shows(&world, "ok ok ok outdated outdated");
+}
+
+/// A claim that is no commit was dropped where it came in, so that the record alone decided: green.
+#[test]
+fn a_running_system_that_claims_no_commit_is_never_green() {
+    let dirty = format!("{}-dirty", commit('a'));
+    for claim in [dirty.as_str(), "aaaaaaa-dirty", "dirty", "unknown", "a"] {
+        let claim: ClaimedRevision = claim.parse().unwrap();
+        let mut world = World::current();
+        let system = world.observation.system.as_mut().unwrap();
+        system.configuration_revision = Some(claim.clone());
+        shows(&world, "ok ok ok outdated outdated");
+        // Neither an unknown store path nor a missing record makes it look better.
+        world.observation.system.as_mut().unwrap().path = None;
+        shows(&world, "ok ok ok outdated outdated");
+        world.observation.deployed = None;
+        shows(&world, "ok ok ok outdated outdated");
+        // Positive control: without the claim the record decides.
+        let mut world = World::current();
+        world.observation.system = Some(RunningSystem::default());
+        world.tests = None;
+        shows(&world, "ok ok ok ok outdated");
+        // Never deployed here, and it says itself that it is not the desired commit.
+        let mut world = World::never_seen();
+        world.connect();
+        world.pull();
+        let system = world.observation.system.as_mut().unwrap();
+        system.configuration_revision = Some(claim);
+        shows(&world, "ok ok ok outdated unknown");
+        world.remote_fails(RemoteCause::TimedOut, "10 s");
+        shows(&world, "ok error error outdated outdated");
+    }
 }
 
 #[test]

@@ -32,7 +32,9 @@ pub fn consistent(f: &Facts) -> bool {
     let claim_fits = match (f.record, f.claim) {
         (RecordFact::None, ClaimFact::Unjudged) => !commit_known,
         (RecordFact::None, ClaimFact::AsExpected | ClaimFact::Other) => commit_known,
-        (RecordFact::None, ClaimFact::Silent) | (RecordFact::InputsUnknown, _) => true,
+        // What is no commit needs nothing to be compared with.
+        (RecordFact::None, ClaimFact::Silent | ClaimFact::NoCommit)
+        | (RecordFact::InputsUnknown, _) => true,
         (RecordFact::SameAsCheckout | RecordFact::Differs | RecordFact::NoCheckout, claim) => {
             claim != ClaimFact::Unjudged
         }
@@ -41,7 +43,9 @@ pub fn consistent(f: &Facts) -> bool {
         || match (f.result, f.record) {
             (ResultFact::Never | ResultFact::Void, _) | (_, RecordFact::InputsUnknown) => false,
             // Without a record the key is made of the claim and the desired lock.
-            (_, RecordFact::None) => f.claim != ClaimFact::Silent && lock_known,
+            (_, RecordFact::None) => {
+                !matches!(f.claim, ClaimFact::Silent | ClaimFact::NoCommit) && lock_known
+            }
             (_, RecordFact::SameAsCheckout | RecordFact::Differs | RecordFact::NoCheckout) => true,
         };
     checkout_fits && commit_fits && lock_fits && record_fits && claim_fits && key_fits

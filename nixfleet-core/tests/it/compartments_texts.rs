@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use nixfleet_core::compartment::Reason;
 use nixfleet_core::compartment::render::text::MAX_LINE;
-use nixfleet_core::compartment::render::{MAX_LINES, details, message};
+use nixfleet_core::compartment::render::{MAX_LINES, attention_text, details, message};
 use nixfleet_core::desired::{Remote, RemoteCause, RemoteHistory, Unavailable};
 use nixfleet_core::host::{Generation, Hold, LockReport, TestVerdict};
 use nixfleet_core::{
-    CommitHistory, Compartment, FlakeLock, HostAssessment, LockHistory, LockVersion, Op, lock_hash,
+    Attention, CommitHistory, Compartment, FlakeLock, HostAssessment, LockHistory, LockVersion, Op,
+    lock_hash,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -173,6 +174,19 @@ fn system_tells_why_it_is_yellow_or_red() {
         &text(&world, Compartment::System),
         &["9999999", "aaaaaaa", "by hand"],
     );
+    for (claim, told) in [
+        ("bbbbbbb-dirty", "local changes on top of bbbbbbb"),
+        ("my\u{202e} laptop", "“my laptop”, which is no commit"),
+    ] {
+        let mut other = World::current();
+        let system = other.observation.system.as_mut().unwrap();
+        system.configuration_revision = Some(claim.parse().unwrap());
+        tells(&text(&other, Compartment::System), &[told]);
+        tells(
+            &tooltip(&other, Compartment::System),
+            &["to do: run switch", "system.configurationRevision"],
+        );
+    }
     tells(
         &tooltip(&world, Compartment::System),
         &["to do: run switch"],
@@ -210,6 +224,67 @@ fn tests_tell_passed_and_executed_which_failed_and_on_which_revision() {
         &text(&world, Compartment::Tests),
         &["not run on bbbbbbb", "passed for aaaaaaa"],
     );
+}
+
+#[test]
+fn of_an_existing_agent_no_count_of_tests_is_told() {
+    let switched = || {
+        let mut world = World::never_seen();
+        world.existing = true;
+        world.connect();
+        world.pull();
+        world.switch_ok();
+        world
+    };
+    for (verdict, told) in [
+        (TestVerdict::Pass, "reported as passed on aaaaaaa"),
+        (TestVerdict::Fail, "tests failed on aaaaaaa"),
+        (
+            TestVerdict::Stopped,
+            "tests stopped by user or time limit on aaaaaaa",
+        ),
+    ] {
+        let mut world = switched();
+        world.test(verdict);
+        tells(&text(&world, Compartment::Tests), &[told]);
+        let mut said = tooltip(&world, Compartment::Tests);
+        let situation = world.situation();
+        let shown = world.assess();
+        let tests = shown.of(Compartment::Tests);
+        said += &tests.reason.short();
+        for attention in &shown.attentions {
+            said += &format!(
+                "\n{}\n{}",
+                attention.short(),
+                attention_text(attention, &situation)
+            );
+        }
+        // Also what is told of it later.
+        world.remote_moves('b');
+        world.pull();
+        world.switch_ok();
+        said += &tooltip(&world, Compartment::Tests);
+        for count in [
+            "0 failed",
+            "0 tests",
+            "0/0",
+            "0 executed",
+            "(0",
+            "1/1",
+            "1 executed",
+        ] {
+            assert!(!said.contains(count), "“{count}” in\n{said}");
+        }
+        let failed = verdict != TestVerdict::Pass;
+        assert_eq!(said.contains("the last test run failed"), failed, "{said}");
+    }
+    // Positive control: our agent counts.
+    let mut world = World::current();
+    world.test(TestVerdict::Fail);
+    tells(&text(&world, Compartment::Tests), &["8/10", "2 failed"]);
+    let attention = Attention::LastTestsFailed { failed: 2 };
+    let told = attention_text(&attention, &world.situation());
+    assert_eq!(told, "the last test run failed (2 failed tests)");
 }
 
 fn generation(number: u64, digit: char, current: bool) -> Generation {

@@ -8,7 +8,7 @@ use nixfleet_core::host::{
     DeployOutcome, Deployed, LockReport, Presence, Repo, RunningSystem, TestEvidence, TestKey,
     TestVerdict,
 };
-use nixfleet_core::{CommitHistory, CommitRef, Op, Status, assess};
+use nixfleet_core::{ClaimedRevision, CommitHistory, CommitRef, Op, Status, assess};
 use proptest::prelude::*;
 
 use super::compartments_space::consistent;
@@ -42,6 +42,12 @@ pub fn check(situation: &Situation<'_>) {
             assert_eq!(record.lock, Some(wanted));
         }
         assert_eq!((git, lock), (Status::Ok, Status::Ok));
+        let running = situation.observation.system.as_ref();
+        if let Some(claim) = running.and_then(|system| system.configuration_revision.as_ref()) {
+            let claim = claim.to_string();
+            let wanted = situation.desired.remote.commit().unwrap().to_string();
+            assert!(claim.len() >= 7 && wanted.starts_with(&claim), "{claim}");
+        }
     }
     if tests == Status::Ok {
         // A14 and A15 over raw values.
@@ -136,19 +142,28 @@ fn records() -> Vec<Option<Deployed>> {
     found
 }
 
+fn claimed(text: &str) -> Option<ClaimedRevision> {
+    ClaimedRevision::from_text(text)
+}
+
 fn systems() -> Vec<RunningSystem> {
-    let claims: [Option<CommitRef>; 4] = [
+    let claims: [Option<ClaimedRevision>; 8] = [
         None,
         Some(commit('a').into()),
-        Some(abbreviated(commit('a'))),
+        Some(abbreviated(commit('a')).into()),
         Some(commit('b').into()),
+        claimed(&format!("{}-dirty", commit('a'))),
+        claimed("aaaaaaa-dirty"),
+        // Too few digits for an abbreviation of the desired commit, and no digits at all.
+        claimed("aaa"),
+        claimed("a laptop"),
     ];
     let mut found = Vec::new();
     for configuration_revision in claims {
         for path in [None, Some(path("p")), Some(path("q"))] {
             found.push(RunningSystem {
                 path,
-                configuration_revision,
+                configuration_revision: configuration_revision.clone(),
                 ..RunningSystem::default()
             });
         }

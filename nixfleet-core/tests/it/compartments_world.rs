@@ -193,7 +193,7 @@ impl World {
         let claims = (!self.existing).then_some(commit);
         self.observation.system = Some(RunningSystem {
             path: Some(path(name)),
-            configuration_revision: claims,
+            configuration_revision: claims.map(Into::into),
             ..RunningSystem::default()
         });
         self.deploy.outcome = DeployOutcome::Ok;
@@ -223,6 +223,8 @@ impl World {
             })
         });
         let failed = match verdict {
+            // An existing agent tells neither names nor a count.
+            _ if self.existing => Vec::new(),
             TestVerdict::Fail => vec!["web".to_owned(), "mail".to_owned()],
             TestVerdict::Pass | TestVerdict::Stopped | TestVerdict::Empty | TestVerdict::Void => {
                 Vec::new()
@@ -232,7 +234,14 @@ impl World {
             key,
             verdict,
             per_script: !self.existing,
-            ran: if verdict == TestVerdict::Empty { 0 } else { 10 },
+            ran: match verdict {
+                _ if self.existing => 0,
+                TestVerdict::Empty => 0,
+                TestVerdict::Pass
+                | TestVerdict::Fail
+                | TestVerdict::Stopped
+                | TestVerdict::Void => 10,
+            },
             failed,
             skipped: 0,
             at: NOW,

@@ -106,6 +106,10 @@ const SITUATIONS: &[Situation] = &[
     ("switched by hand to another commit", || from_current(|world| {
         world.observation.system.as_mut().unwrap().configuration_revision = Some(commit('9').into());
     })),
+    ("built by hand from local changes", || from_current(|world| {
+        let system = world.observation.system.as_mut().unwrap();
+        system.configuration_revision = Some(format!("{}-dirty", commit('a')).parse().unwrap());
+    })),
     ("rebooted into an older generation", || from_current(|world| {
         world.observation.system.as_mut().unwrap().path = Some(path("older"));
     })),

@@ -118,6 +118,14 @@ pub(super) fn of(reason: &Reason, situation: &Situation<'_>) -> String {
             commit(running),
             commit(expected)
         ),
+        Reason::RunsNoCommit { base: Some(base) } => format!(
+            "the running system says it was built from local changes on top of {}",
+            base.short()
+        ),
+        Reason::RunsNoCommit { base: None } => format!(
+            "the running system claims the revision “{}”, which is no commit",
+            claimed(situation)
+        ),
         Reason::RunsOtherPath => {
             "the running system is not the deployed one: switched by hand, or booted into another generation"
                 .to_owned()
@@ -163,8 +171,11 @@ pub(super) fn of(reason: &Reason, situation: &Situation<'_>) -> String {
             }
         }
         Reason::TestsStopped { commit: tested, ran } => {
-            let detail = "stopped by user or time limit";
-            format!("tests {detail} on {} after {}", commit(tested), counted(ran, "test"))
+            let after = match ran {
+                0 => String::new(),
+                ran => format!(" after {}", counted(ran, "test")),
+            };
+            format!("tests stopped by user or time limit on {}{after}", commit(tested))
         }
         Reason::TestsNeverDeployed => "nothing was deployed here yet, so nothing was tested".to_owned(),
         Reason::NoTests { commit: tested } => format!("no tests found on {}", commit(tested)),
@@ -255,6 +266,13 @@ fn halves(git: bool, lock: bool) -> &'static str {
         (true, false) => "git",
         (false, _) => "lock",
     }
+}
+
+/// The revision that the running system claims, as it is.
+fn claimed(situation: &Situation<'_>) -> String {
+    let running = situation.observation.system.as_ref();
+    let claim = running.and_then(|system| system.configuration_revision.as_ref());
+    claim.map_or_else(|| "?".to_owned(), |claim| clean(&claim.to_string(), 80))
 }
 
 /// How the last deploy ended, with a colon before it, or nothing.

@@ -5,7 +5,7 @@ use crate::compartment::render::text::{
 };
 use crate::compartment::{Attention, Reason, Situation};
 use crate::desired::{PendingPr, Remote, Unavailable};
-use crate::host::{Generation, TestEvidence};
+use crate::host::{Generation, TestEvidence, TestVerdict};
 use crate::ids::LockHash;
 
 /// The most inputs, or failed tests, that are listed.
@@ -63,6 +63,7 @@ pub(super) fn evidence(reason: &Reason, situation: &Situation<'_>) -> Vec<String
         | Reason::CheckoutNotKnown { .. }
         | Reason::NeedsReconcile { .. }
         | Reason::RunsOtherRevision { .. }
+        | Reason::RunsNoCommit { .. }
         | Reason::RunsOtherPath
         | Reason::SystemCurrent { .. }
         | Reason::SystemClaimsCurrent { .. }
@@ -248,11 +249,15 @@ fn earlier_run(tests: &TestEvidence) -> Vec<String> {
     let passed = tests.ran.saturating_sub(failed);
     let on = tests.key.as_ref().map(|key| key.commit);
     let on = on.map_or_else(String::new, |on| format!(" on {}", on.short()));
-    vec![format!(
-        "last run: {passed}/{} passed{on}, {}",
-        tests.ran,
-        moment(tests.at)
-    )]
+    let how = match tests.verdict {
+        _ if tests.per_script => format!("{passed}/{} passed", tests.ran),
+        TestVerdict::Pass => "reported as passed".to_owned(),
+        TestVerdict::Fail => "failed".to_owned(),
+        TestVerdict::Stopped => "stopped".to_owned(),
+        TestVerdict::Empty => "no tests".to_owned(),
+        TestVerdict::Void => "void".to_owned(),
+    };
+    vec![format!("last run: {how}{on}, {}", moment(tests.at))]
 }
 
 /// The generation before the current one.

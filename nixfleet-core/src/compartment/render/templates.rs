@@ -1,5 +1,6 @@
 //! Short sentences as data, for clients that fill in the parameters themselves: the page, scripts,
-//! other languages. The full text of a compartment comes from [`super::details`].
+//! other languages. The full text of a compartment comes from [`super::details`]: also counts that
+//! not every agent tells.
 //!
 //! A placeholder is `{parameter}` or `{parameter|form}`. Forms: `commit` (seven digits), `lock`
 //! (eight digits), `count:thing` (`1 thing`, `2 things`), `code` (a code in plain words), `moment`
@@ -49,6 +50,7 @@ impl ReasonCode {
             ReasonCode::CheckoutNotKnown => "the checkout is not known, so the system is not",
             ReasonCode::NeedsReconcile => "the outcome of the last deploy is not known",
             ReasonCode::RunsOtherRevision => "runs {running|commit}, not {expected|commit}",
+            ReasonCode::RunsNoCommit => "the running system was not built from a commit",
             ReasonCode::RunsOtherPath => "the running system is not the deployed one",
             ReasonCode::SystemCurrent => "runs the desired {commit|commit}",
             ReasonCode::SystemClaimsCurrent => "the running system says it is the desired {commit|commit}",
@@ -59,8 +61,8 @@ impl ReasonCode {
 
             ReasonCode::TestsUnverifiable => "test results cannot be judged: {cause|code}",
             ReasonCode::TestsDisabled => "tests are switched off for this host",
-            ReasonCode::TestsFailed => "tests failed on {commit|commit}: {failed} failed, {ran} executed",
-            ReasonCode::TestsStopped => "tests were stopped on {commit|commit} after {ran|count:test}",
+            ReasonCode::TestsFailed => "tests failed on {commit|commit}",
+            ReasonCode::TestsStopped => "tests were stopped on {commit|commit}",
             ReasonCode::TestsNeverDeployed => "nothing was deployed here yet, so nothing was tested",
             ReasonCode::NoTests => "no tests found on {commit|commit}",
             ReasonCode::SystemNotCurrent => "the system is {system}, so its tests do not count",
@@ -105,7 +107,7 @@ pub const ATTENTIONS: &[AttentionTemplate] = &[
     AttentionTemplate { code: "reboot-required",   label: "reboot required",    template: "the booted kernel is not the current one",               compartment: Some(C::System) },
     AttentionTemplate { code: "last-deploy-failed", label: "last deploy failed", template: "the last deploy failed",                                compartment: Some(C::System) },
     AttentionTemplate { code: "degraded",          label: "degraded",           template: "{total|count:failed unit}: {units}",                     compartment: Some(C::System) },
-    AttentionTemplate { code: "last-tests-failed", label: "last tests failed",  template: "the last test run failed ({failed|count:failed test})",  compartment: Some(C::Tests) },
+    AttentionTemplate { code: "last-tests-failed", label: "last tests failed",  template: "the last test run failed",                              compartment: Some(C::Tests) },
     AttentionTemplate { code: "worktree-dirty",    label: "local changes",      template: "the checkout has local changes",                         compartment: Some(C::Git) },
     AttentionTemplate { code: "remote-rewritten",  label: "branch rewritten",   template: "the tracked branch was rewritten",                       compartment: Some(C::Git) },
     AttentionTemplate { code: "offline",           label: "offline",            template: "offline since {since|moment}: last known values",        compartment: None },

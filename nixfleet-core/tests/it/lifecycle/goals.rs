@@ -88,11 +88,21 @@ fn an_unmoved_system_is_fine_where_equal_paths_mean_equal_systems() {
         after.system.as_mut().unwrap().path = Some(path("one"));
     };
     assert_eq!(verdict_after(Op::Switch, stay), Verdict::Reached);
-    let contradicted = verdict_after(Op::Switch, |after| {
-        stay(after);
-        after.system.as_mut().unwrap().configuration_revision = Some(commit('a').into());
-    });
-    assert_eq!(contradicted, Verdict::NotReached(GoalGap::SystemUnmoved));
+    let claiming = |claim: &str| {
+        verdict_after(Op::Switch, |after| {
+            stay(after);
+            after.system.as_mut().unwrap().configuration_revision = Some(claim.parse().unwrap());
+        })
+    };
+    assert_eq!(claiming(&commit('b').to_string()), Verdict::Reached);
+    let contradicted = Verdict::NotReached(GoalGap::SystemUnmoved);
+    for claim in [
+        commit('a').to_string(),
+        format!("{}-dirty", commit('b')),
+        "a laptop".to_owned(),
+    ] {
+        assert_eq!(claiming(&claim), contradicted, "{claim}");
+    }
 }
 
 #[test]

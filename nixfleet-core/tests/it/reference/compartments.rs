@@ -128,6 +128,10 @@ fn system(f: &Facts, git: &str, lock: &str) -> Verdict {
     if f.claim == ClaimFact::Other {
         return ("outdated", "runs-other-revision");
     }
+    // What is no commit is certainly another revision than any commit: "nothing is dirty"
+    if f.claim == ClaimFact::NoCommit {
+        return ("outdated", "runs-no-commit");
+    }
     if f.path == PathFact::Other {
         return ("outdated", "runs-other-path");
     }

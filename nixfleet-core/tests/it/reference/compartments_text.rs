@@ -58,10 +58,12 @@ impl<'a> Plain<'a> {
                 )
             }),
             lock_file_missing: o.repo.is_some_and(|repo| repo.lock == LockReport::Missing),
-            claims: o
-                .system
-                .as_ref()
-                .and_then(|system| system.configuration_revision.as_ref().map(commit_text)),
+            claims: o.system.as_ref().and_then(|system| {
+                system
+                    .configuration_revision
+                    .as_ref()
+                    .map(ToString::to_string)
+            }),
             runs: o
                 .system
                 .as_ref()
@@ -81,7 +83,8 @@ impl<'a> Plain<'a> {
     /// history, if it is a prefix of the desired commit": the full commit that is meant, or the
     /// text as it is. The desired commit itself is always known.
     fn expand(&self, text: &str) -> String {
-        if text.len() == 40 || text.len() == 64 {
+        let digits = text.chars().all(|c| c.is_ascii_hexdigit());
+        if text.len() == 40 || text.len() == 64 || text.len() < 7 || !digits {
             return text.to_owned();
         }
         let mut candidates: Vec<String> = self.known.clone().unwrap_or_default();

@@ -7,7 +7,8 @@ use nixfleet_core::agent::{
 };
 use nixfleet_core::host::{AgentBinary, Generation, LockReport, Repo, RunningSystem};
 use nixfleet_core::{
-    CommandId, CommitId, CommitRef, ConnectionId, LockHash, Op, StorePath, Timestamp, lock_hash,
+    ClaimedRevision, CommandId, CommitId, ConnectionId, LockHash, Op, StorePath, Timestamp,
+    lock_hash,
 };
 
 pub fn commit(letter: char) -> CommitId {
@@ -67,7 +68,7 @@ pub struct Machine {
     pub repo: Option<Repo>,
     pub repo_error: Option<String>,
     pub path: Option<StorePath>,
-    pub claim: Option<CommitRef>,
+    pub claim: Option<ClaimedRevision>,
     /// The running system tells the revision it was built from.
     pub claims: bool,
     /// Paths are just names: they do not change with what they hold.
@@ -159,7 +160,7 @@ impl Machine {
             repo_error: self.repo_error.clone(),
             system: RunningSystem {
                 path: self.path.clone(),
-                configuration_revision: self.claim,
+                configuration_revision: self.claim.clone(),
                 profile_number: Some(last),
                 booted_path: None,
                 reboot_required: self.reboot_required,
@@ -218,7 +219,7 @@ impl Machine {
             self.history.push(path.clone());
         }
         self.path = Some(path);
-        self.claim = commit.filter(|_| self.claims);
+        self.claim = commit.filter(|_| self.claims).map(Into::into);
     }
 
     /// What the agent's adapter reports of the command that ended.

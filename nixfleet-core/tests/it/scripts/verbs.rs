@@ -7,7 +7,7 @@ use nixfleet_core::fleet::{Decision, Dispatch, Request};
 use nixfleet_core::host::{Actor, Hold, LockReport};
 use nixfleet_core::lifecycle::Signal;
 use nixfleet_core::report::ProgressStage;
-use nixfleet_core::{HostId, Op};
+use nixfleet_core::{ClaimedRevision, HostId, Op};
 
 use super::machine::{Machine, commit, lock};
 use super::stage::Stage;
@@ -45,6 +45,15 @@ fn duration(text: &str) -> Duration {
 pub(super) fn letter(text: &str) -> char {
     assert!(text.len() == 1, "a revision is one hex digit, not {text}");
     text.chars().next().unwrap()
+}
+
+/// `a` is a commit, `a-dirty` local changes on top of it, a longer word something else.
+fn claim(word: &str) -> ClaimedRevision {
+    match word.strip_suffix("-dirty") {
+        Some(base) => format!("{}-dirty", commit(letter(base))).parse().unwrap(),
+        None if word.len() == 1 => commit(letter(word)).into(),
+        None => word.parse().unwrap(),
+    }
 }
 
 fn host(stage: &mut Stage, name: &str, options: &[&str]) {
@@ -115,7 +124,7 @@ fn heartbeat(stage: &mut Stage, name: &str, changes: &[&str]) {
                     path => Some(format!("/nix/store/{path}").parse().unwrap()),
                 }
             }
-            "claim" => machine.claim = Some(commit(letter(next())).into()),
+            "claim" => machine.claim = Some(claim(next())),
             "units" => machine.units = Some(next().split(',').map(str::to_owned).collect()),
             "binary" => machine.binary.store_path = Some(format!("/nix/store/{}", next())),
             "source" => machine.binary.source_commit = Some(next().to_owned()),

@@ -215,7 +215,7 @@ impl TryFrom<&HostRecord> for HostRow {
             deployed_command: deployed.and_then(|deployed| bytes(deployed.command)),
             deployed_inferred: deployed.map(|deployed| deployed.inferred),
             system_path: system.and_then(|system| text(system.path.as_ref())),
-            system_revision: system.and_then(|system| text(system.configuration_revision)),
+            system_revision: system.and_then(|system| text(system.configuration_revision.as_ref())),
             profile_number: system.and_then(|system| system.profile_number.map(number)),
             booted_path: system.and_then(|system| text(system.booted_path.as_ref())),
             reboot_required: system.map(|system| system.reboot_required),

@@ -2,6 +2,7 @@
 
 mod access;
 mod agents;
+mod claims;
 mod commands;
 mod existing;
 mod harness;

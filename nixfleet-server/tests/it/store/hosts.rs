@@ -6,7 +6,9 @@ use nixfleet_core::host::{
     HostIdentity, HostObservation, LockReport, Presence, Repo, RunningSystem, TestEvidence,
     TestKey, TestVerdict,
 };
-use nixfleet_core::{CommandId, CommitRef, LockHash, Sequence, StorePath, Timestamp, Token};
+use nixfleet_core::{
+    ClaimedRevision, CommandId, CommitRef, LockHash, Sequence, StorePath, Timestamp, Token,
+};
 use proptest::option::of;
 use proptest::prelude::*;
 
@@ -80,10 +82,19 @@ fn deployed() -> impl Strategy<Value = Deployed> {
         )
 }
 
+/// What a running system claims: a commit, local changes on top of one, or anything else.
+fn claim() -> impl Strategy<Value = ClaimedRevision> {
+    prop_oneof![
+        some_commit().prop_map(ClaimedRevision::Commit),
+        some_commit().prop_map(ClaimedRevision::Dirty),
+        ".{1,100}".prop_filter_map("blank", |text| ClaimedRevision::from_text(&text)),
+    ]
+}
+
 fn system() -> impl Strategy<Value = RunningSystem> {
     (
         of(some_path()),
-        of(some_commit()),
+        of(claim()),
         of(below_2_63()),
         of(some_path()),
         any::<bool>(),
