@@ -28,12 +28,16 @@ const renderer = new Renderer(replica, (hosts, all) => {
   details.changed(hosts, all);
 });
 
-const live = new Live((message) => {
-  if (replica.apply(message) === "ask") {
-    live.askForState();
-  }
-  renderer.schedule();
-}, drawConnection);
+const live = new Live(
+  loadTables,
+  (message) => {
+    if (replica.apply(message) === "ask") {
+      live.askForState();
+    }
+    renderer.schedule();
+  },
+  drawConnection,
+);
 
 rows.addEventListener("click", (event) => {
   const button = event.target instanceof Element ? event.target.closest("button") : null;
@@ -55,7 +59,6 @@ rows.addEventListener("click", (event) => {
 byId("notice-close", HTMLButtonElement).addEventListener("click", () => say(""));
 
 live.open();
-loadTables(1000);
 
 /**
  * Asks for an operation and says what came of it.
@@ -103,14 +106,9 @@ function nameOf(host) {
   return replica.state.hosts.get(host)?.hostname ?? host;
 }
 
-/**
- * The sentences of the server; until they are there, codes are shown in plain words.
- * @param {number} pause
- */
-async function loadTables(pause) {
-  try {
-    renderer.useTables(await tables());
-  } catch {
-    setTimeout(() => loadTables(Math.min(pause * 2, 30_000)), pause);
-  }
+/** The sentences of the server, and the letters of its statuses. */
+async function loadTables() {
+  const known = await tables();
+  replica.useLetters(known.compact);
+  renderer.useTables(known);
 }

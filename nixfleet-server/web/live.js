@@ -22,10 +22,13 @@ export class Live {
   #wasLive = false;
 
   /**
+   * @param {() => Promise<void>} prepare What is needed to understand messages, before each
+   *   connection: another version of the server may answer now.
    * @param {(message: ServerMessage) => void} onMessage
    * @param {(connection: Connection) => void} onConnection
    */
-  constructor(onMessage, onConnection) {
+  constructor(prepare, onMessage, onConnection) {
+    this.prepare = prepare;
     this.onMessage = onMessage;
     this.onConnection = onConnection;
     window.addEventListener("online", () => this.#retryNow());
@@ -40,7 +43,7 @@ export class Live {
     this.#retry = undefined;
     this.onConnection(this.#wasLive ? "reconnecting" : "connecting");
     try {
-      const ticket = await liveTicket();
+      const [ticket] = await Promise.all([liveTicket(), this.prepare()]);
       const url = new URL("/api/v1/live", location.href);
       url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
       url.searchParams.set("ticket", ticket);

@@ -2,9 +2,10 @@
 // counterpart of `Replica` in the core, rule by rule; loss, duplication and reordering of messages
 // never corrupt it.
 
+import { filled, oneByOne } from "./compact.js";
 import { State } from "./state.js";
 
-/** @import { Change, FullState, ServerMessage, Version } from "./types.js" */
+/** @import { Change, FullState, Letters, ServerMessage, Version } from "./types.js" */
 
 /**
  * What a message led to; `ask` means: send `get_state` to the server.
@@ -22,8 +23,18 @@ export class Replica {
   /** @type {?{ version: Version, next: number, state: State }} */
   #staging = null;
   #asked = false;
+  /** @type {?Letters} */
+  #letters = null;
   /** @type {Touched} */
   #touched = { all: false, hosts: new Set() };
+
+  /**
+   * What the letters of compact statuses mean; until this is known, they cannot be read.
+   * @param {Letters} letters
+   */
+  useLetters(letters) {
+    this.#letters = letters;
+  }
 
   /**
    * Takes in a message.
@@ -90,13 +101,17 @@ export class Replica {
     /** @type {Step} */
     let step = "unchanged";
     let number = first.number;
-    for (const change of changes) {
+    for (const change of oneByOne(changes)) {
       const own = this.version;
       if (!own || own.epoch !== first.epoch || number > own.number + 1) {
         return this.#ask();
       }
       if (number === own.number + 1) {
-        const host = this.state.apply(change);
+        const whole = filled(change, this.state, this.#letters);
+        if (!whole) {
+          return this.#ask();
+        }
+        const host = this.state.apply(whole);
         if (host !== null) {
           this.#touched.hosts.add(host);
         }

@@ -60,15 +60,30 @@
  *
  * @typedef {{ version: Version, part: number, parts: number, state: StatePart }} FullState
  * @typedef {Record<string, any>} Change One entity's new value, under the name of the change.
+ *   Statuses are an object, or an array of entries in few bytes; each entry is a change.
  * @typedef {{ type: string, payload: any }} ServerMessage
  *
  * @typedef {{ offers: string[], stop: boolean, log: boolean }} Click
  * @typedef {{ status: Status, reason: Coded, message: string, details: string[], click?: Click }} Detail
  *
+ * @typedef {object} Letter
+ * @property {string} code
+ * @property {{ name: string, told?: string, at?: string[], before?: boolean }[]} parameters Each is
+ *   told as a number, stands at one of these places, or both; or it is what it was.
+ *
+ * @typedef {object} Letters
+ * @property {Record<string, Status>} statuses
+ * @property {Record<string, Letter>} reasons
+ * @property {Record<string, Letter>} attentions
+ * @property {string} green
+ * @property {Record<string, unknown[]>} numbers What a number means, by its kind.
+ * @property {number} http_status_from
+ *
  * @typedef {object} Tables
  * @property {Record<string, string>} reasons Short sentence by code, with placeholders.
  * @property {{ code: string, label: string, template: string, compartment: ?Compartment }[]} attentions
  * @property {{ op: string, help: string }[]} ops
+ * @property {Letters} compact
  * @property {{ phase: string, terminal: boolean, active: boolean }[]} phases
  */
 

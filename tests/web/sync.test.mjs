@@ -165,6 +165,81 @@ test("templates are filled in like in the core", () => {
   assert.equal(fill("no placeholder", parameters), "no placeholder");
 });
 
+const { compact } = JSON.parse(
+  readFileSync(new URL("../golden/tables/tables.json", import.meta.url), "utf8"),
+);
+
+/** A replica that knows the letters, a host, and what is desired. */
+function lettered() {
+  const replica = new Replica();
+  replica.useLetters(compact);
+  const facts = { commit: "a".repeat(40), lock: { hash: "b".repeat(64) } };
+  const desired = { commit: "c".repeat(40), lock: "d".repeat(64) };
+  const state = plain({ hosts: { a: { ...host("a"), ...facts } }, desired });
+  assert.equal(replica.apply(part(5, 0, 1, state)), "changed");
+  return replica;
+}
+
+test("what an entry leaves out is looked up", () => {
+  const replica = lettered();
+  const entry = ["a", "oddouBJSsk+wt", 3, 1, 2];
+  assert.equal(replica.apply(delta(6, { status_updated: [entry] })), "changed");
+  assert.deepEqual(replica.state.statuses.get("a"), {
+    id: "a",
+    s: ["ok", "outdated", "outdated", "ok", "unknown"],
+    r: [
+      { code: "agent-current" },
+      { code: "checkout-behind", host: "a".repeat(40), desired: "c".repeat(40), commits: 3 },
+      { code: "lock-behind", host: "b".repeat(64), desired: "d".repeat(64), versions: 1 },
+      { code: "tests-not-run", commit: "c".repeat(40) },
+      { code: "tests-disabled" },
+    ],
+    a: [{ code: "worktree-dirty" }, { code: "last-tests-failed", failed: 2 }],
+    g: true,
+  });
+});
+
+test("every entry of an array is a change with a version of its own", () => {
+  const replica = lettered();
+  const entries = [
+    ["a", "ooooeBGQin"],
+    ["a", "eooooFGQin", 503],
+    ["a", "eooooFGQin", 1],
+  ];
+  const frame = delta(6, { status_updated: entries }, { host_updated: host("a", false) });
+  assert.equal(replica.apply(frame), "changed");
+  assert.deepEqual(replica.version, { epoch: 1, number: 9 });
+  const cause = () => replica.state.statuses.get("a")?.r[0]?.["cause"];
+  assert.equal(cause(), "not-read-yet");
+  assert.equal(replica.apply(delta(10, { status_updated: [entries[1]] })), "changed");
+  assert.deepEqual(cause(), { "http-status": 503 });
+  assert.equal(replica.apply(frame), "unchanged", "a duplicate");
+});
+
+test("an entry that cannot be read is asked about, and nothing is guessed", () => {
+  for (const entry of [
+    ["b", "oooooBGQin"],
+    ["a", "oooooBGQi"],
+    ["a", "xooooBGQin"],
+    ["a", "ooooo!GQin"],
+    ["a", "oooooBGQin!"],
+    ["a", "oooooBGQin", 1],
+    ["a", "oooooBGQYn", 1],
+    ["a", "oooooBGQYn", 1, 2],
+    ["a", "oooooBGQbn"],
+    ["a", "oooooBGQing"],
+  ]) {
+    const replica = lettered();
+    const frame = delta(6, { status_updated: [entry] }, { host_removed: "a" });
+    assert.equal(replica.apply(frame), "ask", JSON.stringify(entry));
+    assert.deepEqual(replica.version, { epoch: 1, number: 5 });
+    assert.equal(replica.state.statuses.size, 0);
+    assert.ok(replica.state.hosts.has("a"));
+  }
+  const unlettered = started();
+  assert.equal(unlettered.apply(delta(6, { status_updated: [["a", "oooooBGQin"]] })), "ask");
+});
+
 const traces = new URL("../golden/sync_traces.json", import.meta.url);
 
 test("every recorded trace of the core is followed step by step", () => {
@@ -173,6 +248,7 @@ test("every recorded trace of the core is followed step by step", () => {
   assert.ok(recorded.traces.length > 0);
   for (const [index, trace] of recorded.traces.entries()) {
     const replica = new Replica();
+    replica.useLetters(compact);
     for (const [at, { message, step, version }] of trace.steps.entries()) {
       const where = `trace ${index}, step ${at}`;
       assert.equal(replica.apply(message), step, where);

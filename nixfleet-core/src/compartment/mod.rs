@@ -9,6 +9,7 @@ mod compare;
 pub mod explain;
 pub mod fact;
 pub mod facts;
+pub mod parameter;
 mod parameters;
 pub mod reason;
 pub mod remedy;

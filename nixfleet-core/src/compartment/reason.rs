@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::compartment::parameter::{Field, Parameter};
 use crate::compartment::{PullSwitchHalf, Status, Working};
 use crate::desired::RemoteCause;
 use crate::ids::{CommandId, CommitId, CommitRef, LockHash};
@@ -36,6 +37,28 @@ macro_rules! reasons {
             #[must_use]
             pub const fn code(&self) -> ReasonCode {
                 match self { $( Reason::$name { .. } => ReasonCode::$name ),* }
+            }
+
+            /// Calls `visit` with the name and the value of every parameter, in order.
+            pub fn each_parameter(&self, mut visit: impl FnMut(&'static str, Parameter)) {
+                match *self { $(
+                    Reason::$name $({ $( $field ),* })? => {
+                        $( $( visit(stringify!($field), $field.parameter()); )* )?
+                    }
+                ),* }
+            }
+
+            /// The reason with this code whose parameters `value` gives, asked for by name and in
+            /// order; `None` if it does not give one, or one that does not fit.
+            pub fn from_parameters(
+                code: ReasonCode,
+                mut value: impl FnMut(&'static str) -> Option<Parameter>,
+            ) -> Option<Reason> {
+                Some(match code { $(
+                    ReasonCode::$name => Reason::$name $({ $(
+                        $field: Field::read(value(stringify!($field))?)?
+                    ),* })?
+                ),* })
             }
         }
     };

@@ -289,7 +289,7 @@ impl Fleet {
         self.fire_due(&mut turn, now);
         if self.desired.pending_pr != pr {
             self.desired.pending_pr.clone_from(&pr);
-            turn.change(crate::sync::Change::UpdatePrChanged(pr));
+            turn.desired_changed(crate::sync::Change::UpdatePrChanged(pr));
             turn.refresh_all(self.hosts.keys());
         }
         self.finish(turn)

@@ -19,7 +19,7 @@ use crate::lifecycle::{Command, Phase};
 use crate::op::Op;
 use crate::sync::{
     Change, CommandView, Delta, DeployedView, DesiredView, EventView, HostView, ProgressView,
-    RemoteView, StatusView, TestsView,
+    RemoteView, StatusUpdate, StatusView, TestsView,
 };
 use crate::time::Timestamp;
 
@@ -149,7 +149,8 @@ impl Fleet {
     pub(super) fn publish_status(&mut self, id: &HostId) -> Option<Arc<Delta>> {
         let host = self.hosts.get(id)?;
         let status = StatusView::new(id.clone(), &self.assess_host(host));
-        self.log.publish(Change::StatusUpdated(Box::new(status)))
+        let whole = StatusUpdate::Whole(Box::new(status));
+        self.log.publish(Change::StatusUpdated(whole))
     }
 
     pub(super) fn publish_command(
@@ -175,7 +176,7 @@ impl Fleet {
     }
 
     pub(super) fn publish_desired(&self, turn: &mut Turn) {
-        turn.change(Change::DesiredChanged(Box::new(self.desired_view())));
+        turn.desired_changed(Change::DesiredChanged(Box::new(self.desired_view())));
     }
 
     /// Everything, at start.
@@ -318,6 +319,8 @@ fn host_view(host: &Host) -> HostView {
         profile_number: system.and_then(|system| system.profile_number),
         reboot_required: system.is_some_and(|system| system.reboot_required),
         deploy_outcome: record.deploy.outcome,
+        deploy_command: record.deploy.command,
+        deploy_at: record.deploy.at,
         tests: record.tests.as_ref().map(|tests| TestsView {
             commit: tests.key.as_ref().map(|key| key.commit),
             verdict: tests.verdict,

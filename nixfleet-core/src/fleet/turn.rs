@@ -22,7 +22,9 @@ pub(super) struct Turn {
     pub(super) records: Vec<Record>,
     /// Frames and closings, in order.
     pub(super) sends: Vec<Effect>,
-    /// Changes to be published before those of hosts.
+    /// What the repository says should run, to be published before the statuses that refer to it.
+    desired: Vec<Change>,
+    /// Changes to be published behind those of hosts.
     changes: Vec<Change>,
     /// Answers, in order.
     pub(super) replies: Vec<Effect>,
@@ -44,12 +46,19 @@ impl Turn {
     pub(super) fn change(&mut self, change: Change) {
         self.changes.push(change);
     }
+
+    pub(super) fn desired_changed(&mut self, change: Change) {
+        self.desired.push(change);
+    }
 }
 
 impl Fleet {
     /// Persist, then send, then publish, then answer.
     pub(super) fn finish(&mut self, mut turn: Turn) -> Vec<Effect> {
         let mut deltas: Vec<Arc<Delta>> = Vec::new();
+        for change in std::mem::take(&mut turn.desired) {
+            deltas.extend(self.log.publish(change));
+        }
         for id in &turn.changed {
             deltas.extend(self.publish_host(id));
         }

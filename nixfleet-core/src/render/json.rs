@@ -47,6 +47,7 @@ pub fn tables_json() -> Value {
             "sentence": remote_sentence(&Unavailable::new(cause, "")),
             "hint": cause.hint(),
         }))),
+        "compact": super::letters::json(),
         "rules": by_name(&TABLES, |table| (table.compartment.name().to_owned(), rules(table))),
         "overlays": OVERLAYS.iter().map(|row| json!({
             "id": row.id,

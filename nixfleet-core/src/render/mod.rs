@@ -6,6 +6,7 @@
 
 mod catalogue;
 mod json;
+mod letters;
 mod lifecycle;
 mod mermaid;
 mod numbers;
@@ -26,6 +27,7 @@ pub fn sheets() -> Vec<Sheet> {
     all.extend(catalogue::sheets());
     all.extend(lifecycle::sheets());
     all.push(numbers::sheet());
+    all.push(letters::sheet());
     all
 }
 

@@ -1,18 +1,23 @@
 //! State sync with browsers and other clients: a numbered log of changes, and the client's half
 //! of the protocol (spec 04, "Sync protocol").
 
+mod compact;
 mod replica;
+mod state;
 mod view;
+mod written;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use compact::{CompactStatus, table as letters};
 pub use replica::{Replica, ReplicaStep};
+pub use state::{KEPT_EVENTS, NotHere, SyncState};
 pub use view::{
     Change, CommandView, DeployedView, DesiredView, EventView, HostView, ProgressView, RemoteView,
-    StatusView, SyncState, TestsView,
+    StatusUpdate, StatusView, TestsView,
 };
 
 use crate::ids::StateVersion;
@@ -61,10 +66,15 @@ impl SyncLog {
     }
 
     /// Records a change; `None` if it changes nothing, and then the version stays.
+    ///
+    /// Statuses go out in few bytes if, and only if, a client that has the state just before gets
+    /// exactly these statuses from them.
     pub fn publish(&mut self, change: Change) -> Option<Arc<Delta>> {
-        if !self.state.apply(&change) {
+        let compact = self.compact(&change);
+        if !self.state.apply(&change).unwrap_or(false) {
             return None;
         }
+        let change = compact.unwrap_or(change);
         self.version = self.version.next();
         let delta = Arc::new(Delta {
             version: self.version,
@@ -75,6 +85,15 @@ impl SyncLog {
             self.recent.pop_front();
         }
         Some(delta)
+    }
+
+    fn compact(&self, change: &Change) -> Option<Change> {
+        let Change::StatusUpdated(StatusUpdate::Whole(view)) = change else {
+            return None;
+        };
+        let compact = CompactStatus::of(view);
+        let read = compact.whole(&self.state)?;
+        (read == **view).then(|| Change::StatusUpdated(StatusUpdate::Compact(Box::new(compact))))
     }
 
     /// The current version.
@@ -133,12 +152,14 @@ pub enum ClientMessage {
     GetState,
 }
 
-/// Consecutive changes of one tick: the first has version `first`, each next one more.
+/// Consecutive changes of one tick: the first has version `first`, each next one more. On the
+/// wire, compact statuses that follow one another stand in one array, under one name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Deltas {
     /// Version of the first change.
     pub first: StateVersion,
     /// The changes.
+    #[serde(with = "written")]
     pub changes: Vec<Change>,
 }
 

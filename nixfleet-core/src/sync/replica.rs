@@ -6,7 +6,7 @@ use crate::ids::StateVersion;
 /// A copy of the state, kept current by messages of the server.
 ///
 /// Loss, duplication and reordering never corrupt it: a change is applied only if it is exactly
-/// the next one; otherwise the full state is asked for.
+/// the next one, and refers to nothing that is missing here; otherwise the full state is asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Replica {
     state: SyncState,
@@ -100,7 +100,9 @@ impl Replica {
                 return self.ask();
             };
             if version == own.next() {
-                self.state.apply(&change);
+                if self.state.apply(&change).is_err() {
+                    return self.ask();
+                }
                 self.version = Some(version);
                 step = ReplicaStep::Changed;
             } else if version > own {

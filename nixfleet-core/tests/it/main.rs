@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod admission;
+mod compact;
 mod compartments;
 mod compartments_events;
 mod compartments_offers;
@@ -25,3 +26,4 @@ mod reference;
 mod scripts;
 mod simulation;
 mod tables;
+mod witness;

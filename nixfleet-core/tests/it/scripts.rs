@@ -20,8 +20,8 @@ use stage::Stage;
 
 const FOLDER: &str = "tests/golden/scripts";
 
-/// Runs a script; what it should look like, and the rows it used.
-fn play(script: &str) -> (String, BTreeSet<&'static str>) {
+/// Runs a script; what it should look like, and the stage at its end.
+fn play(script: &str) -> (String, Stage) {
     let mut stage = Stage::new();
     let mut text = String::new();
     for line in script.lines() {
@@ -38,7 +38,7 @@ fn play(script: &str) -> (String, BTreeSet<&'static str>) {
             text.push('\n');
         }
     }
-    (text, stage.rows)
+    (text, stage)
 }
 
 /// The scripts, with their paths; texts without verbs are transcripts of other tests.
@@ -54,14 +54,22 @@ fn scripts() -> Vec<(String, String)> {
 
 #[test]
 fn every_transcript_is_what_happens() {
-    let mut verbs = 0;
+    let (mut verbs, mut compact, mut whole) = (0, 0, 0);
     let scripts = scripts();
     for (path, script) in &scripts {
         verbs += script.lines().filter(|line| line.starts_with("> ")).count();
-        check(path, &play(script).0);
+        let (text, stage) = play(script);
+        check(path, &text);
+        if let Some(fleet) = &stage.fleet {
+            stage.witness.compare(fleet);
+        }
+        compact += stage.witness.compact;
+        whole += stage.witness.whole;
     }
     println!("transcripts: {} with {verbs} verbs", scripts.len());
+    println!("statuses: {compact} in few bytes, {whole} whole");
     assert!(scripts.len() >= 10);
+    assert!(whole > 0 && compact > 20 * whole, "{compact} and {whole}");
 }
 
 /// Rows that the fleet cannot reach yet; the stories of the lifecycle use them directly.
@@ -82,7 +90,7 @@ const NOT_REACHED_YET: &[(&str, &str)] = &[
 fn the_transcripts_use_every_row_of_every_table() {
     let mut used = BTreeSet::new();
     for (_, script) in scripts() {
-        used.extend(play(&script).1);
+        used.extend(play(&script).1.rows);
     }
     let compartments = TABLES
         .iter()

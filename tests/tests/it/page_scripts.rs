@@ -94,13 +94,16 @@ fn forbidden_in(text: &str) -> Option<&'static str> {
 }
 
 const TRACES: &str = include_str!("../../golden/sync_traces.json");
+const TABLES: &str = include_str!("../../golden/tables/tables.json");
 
 const FOLLOW_TRACES: &str = "(async () => {
     const { Replica } = await import('/assets/sync.js');
     const { FINAL_PHASES } = await import('/assets/state.js');
     const recorded = await (await fetch('/traces.json')).json();
+    const { compact } = await (await fetch('/tables.json')).json();
     const traces = recorded.traces.map((trace) => {
         const replica = new Replica();
+        replica.useLetters(compact);
         const steps = trace.steps.map(({ message }) => {
             const step = replica.apply(message);
             return { step, version: replica.version };
@@ -144,6 +147,8 @@ async fn answer(mut stream: TcpStream, page: String) -> std::io::Result<()> {
         ("200 OK", "text/javascript", text)
     } else if path == "/traces.json" {
         ("200 OK", "application/json", TRACES.to_owned())
+    } else if path == "/tables.json" {
+        ("200 OK", "application/json", TABLES.to_owned())
     } else if path == "/" {
         ("200 OK", "text/html", page)
     } else {

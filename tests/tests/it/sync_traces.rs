@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use nixfleet_core::sync::{
     Change, Delta, FullState, Replica, ReplicaStep, ServerMessage, SyncLog, SyncState, frame,
+    letters,
 };
-use nixfleet_core::{Phase, StateVersion};
+use nixfleet_core::{Phase, Reason, ReasonCode, StateVersion};
 use serde_json::{Value, json};
 
 const TRACES: u64 = 8;
@@ -19,7 +20,8 @@ const HOSTS_PER_PART: usize = 2;
 #[test]
 fn the_recorded_sync_traces_are_what_the_replica_does() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/sync_traces.json");
-    let traces: Vec<Value> = (1..=TRACES).map(trace).collect();
+    let mut traces: Vec<Value> = (1..=TRACES).map(trace).collect();
+    traces.push(every_letter());
     let phases = Phase::ALL.into_iter().filter(|phase| phase.is_terminal());
     let document = json!({
         "about": "messages, and what a replica does with each; see tests/it/sync_traces.rs",
@@ -52,6 +54,74 @@ fn the_traces_contain_every_kind_of_trouble() {
         }
     }
     assert!(counts.iter().all(|count| *count > 20), "{counts:?}");
+}
+
+#[test]
+fn the_traces_contain_statuses_in_few_bytes_and_whole_ones() {
+    let (mut compact, mut whole) = (0, 0);
+    for seed in 1..=TRACES {
+        for step in trace(seed)["steps"].as_array().unwrap() {
+            for change in step["message"]["payload"]["changes"]
+                .as_array()
+                .into_iter()
+                .flatten()
+            {
+                match &change["status_updated"] {
+                    Value::Array(entries) => compact += entries.len(),
+                    Value::Object(_) => whole += 1,
+                    Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+                }
+            }
+        }
+    }
+    assert!(compact > 20 && whole > 20, "{compact} and {whole}");
+}
+
+/// Every reason and every attention twice: as it appears, and when something beside it changed.
+fn every_letter() -> Value {
+    let mut random = Random(1);
+    let start = StateVersion {
+        epoch: 1,
+        number: 1,
+    };
+    let mut log = SyncLog::new(start, SyncState::default());
+    let mut messages: Vec<ServerMessage> = full(&log, true);
+    let mut publish = |change: Value| {
+        let delta = log.publish(serde_json::from_value(change).unwrap());
+        messages.extend(frame(delta.as_slice()));
+    };
+    publish(desired(1));
+    publish(
+        json!({"update_pr_changed": {"number": 7, "title": "", "url": "", "created_at": null,
+        "changes": []}}),
+    );
+    let attentions = letters::ATTENTIONS.map(|(code, _)| code);
+    let reasons = ReasonCode::ALL.iter().map(|code| (Some(*code), None));
+    let all = reasons.chain(attentions.map(|code| (None, Some(code))));
+    for (number, (code, attention)) in all.enumerate() {
+        let host = format!("host-{number:02}");
+        publish(host_view(&host, &mut random, 1));
+        let reason = reason(code.unwrap_or(ReasonCode::CheckoutBehind), 1);
+        let attentions: Vec<Value> = attention
+            .map(|one| attention_of(one, 1))
+            .into_iter()
+            .collect();
+        for status in ["outdated", "error"] {
+            publish(
+                json!({"status_updated": {"id": host, "s": ["unknown", "ok", status, "working",
+                "error"], "r": [&reason, &reason, {"code": "lock-missing"}, &reason, &reason],
+                "a": attentions, "g": status == "error"}}),
+            );
+        }
+    }
+    let mut replica = Replica::new();
+    let steps = messages.into_iter().map(|message| {
+        let step = word(replica.apply(message.clone()));
+        json!({"message": message, "step": step, "version": replica.version()})
+    });
+    let steps: Vec<Value> = steps.collect();
+    assert!(replica.state() == log.state());
+    json!({"steps": steps, "state": replica.state()})
 }
 
 /// One run: a server that changes, a channel that loses, repeats and reorders, a replica.
@@ -162,32 +232,86 @@ fn change(state: &SyncState, random: &mut Random) -> Change {
     let value = match kind {
         0 => json!({"host_removed": host}),
         1 | 2 => {
-            let online = random.below(2) == 0;
-            json!({"host_updated": {"id": host, "hostname": host, "online": online,
-                "command_ids": true, "deploy_outcome": "never", "tests_enabled": true}})
+            let digit = random.below(3);
+            host_view(&host, random, digit)
         }
         3 | 4 => json!({"status_updated": status(&host, random)}),
         5 | 6 => command(&host, random),
         7 => json!({"event": {"n": random.below(400), "at": 0, "code": "x", "text": ""}}),
-        _ => json!({"desired_changed": {"agent_version": "4.0.0", "remote": {"state": "verified"},
-            "commit": null, "lock": null, "subject": format!("change {}", random.below(9)),
-            "commit_time": null, "branch": "main"}}),
+        _ => desired(random.below(3)),
     };
     serde_json::from_value(value).unwrap()
 }
 
-fn status(host: &str, random: &mut Random) -> Value {
-    let tests = if random.below(2) == 0 {
-        (
-            "ok",
-            json!({"code": "tests-passed", "commit": null, "ran": 3}),
-        )
+/// A commit or lock made of one digit; for 0 there is none.
+fn hash(digit: u64, length: usize) -> Value {
+    if digit == 0 {
+        Value::Null
     } else {
-        ("unknown", json!({"code": "tests-disabled"}))
+        digit.to_string().repeat(length).into()
+    }
+}
+
+fn desired(digit: u64) -> Value {
+    json!({"desired_changed": {"agent_version": "4.0.0", "remote": {"state": "verified"},
+        "commit": hash(digit, 40), "lock": hash(digit, 64), "subject": null, "commit_time": null,
+        "branch": "main"}})
+}
+
+/// A host that says the same hash wherever it says one.
+fn host_view(host: &str, random: &mut Random, digit: u64) -> Value {
+    let lock = match digit {
+        0 => json!("missing"),
+        _ => json!({"hash": hash(digit, 64)}),
     };
-    json!({"id": host, "s": ["unknown", "unknown", "unknown", "unknown", tests.0], "r": [
-        {"code": "agent-not-reported"}, {"code": "checkout-not-reported"},
-        {"code": "lock-not-reported"}, {"code": "never-deployed"}, tests.1]})
+    json!({"host_updated": {"id": host, "hostname": host, "online": random.below(2) == 0,
+        "command_ids": true, "deploy_outcome": "never", "tests_enabled": true,
+        "commit": hash(digit, 40), "lock": lock, "offline_since": 1,
+        "deployed": {"commit": hash(digit, 40), "lock": null, "store_path": null, "inferred": false},
+        "deploy_command": "01939b0a-7c1e-7000-8000-0000000000ff", "deploy_at": 2,
+        "tests": {"commit": hash(digit, 40), "verdict": "pass", "ran": 3, "failed": [],
+            "skipped": 0, "at": 0},
+        "hold": {"by": "ann", "why": "hands off", "until": null}}})
+}
+
+/// Random statuses: reasons about one hash, which may be the one of the host, and attentions.
+fn status(host: &str, random: &mut Random) -> Value {
+    let statuses = letters::STATUSES.map(|(status, _)| status);
+    let digit = random.below(3);
+    let s = [(); 5].map(|()| statuses[random.index(5)]);
+    let r = [(); 5].map(|()| {
+        let code = ReasonCode::ALL[random.index(ReasonCode::ALL.len())];
+        reason(code, digit)
+    });
+    let a: Vec<Value> = letters::ATTENTIONS
+        .iter()
+        .filter(|_| random.below(12) == 0)
+        .map(|(code, _)| attention_of(code, digit))
+        .collect();
+    json!({"id": host, "s": s, "r": r, "a": a, "g": random.below(4) == 0})
+}
+
+/// Every parameter that any reason has: each takes what it knows.
+fn reason(code: ReasonCode, digit: u64) -> Reason {
+    let of_lock = code >= ReasonCode::LockCurrent && code <= ReasonCode::LockDifferent;
+    let length = if of_lock { 64 } else { 40 };
+    let commit = hash(digit, 40);
+    serde_json::from_value(json!({"code": code, "cause": {"http-status": 503 + digit},
+        "host": hash(digit, length), "desired": hash(digit, length), "abbreviated": digit == 1,
+        "commits": digit + 10, "ahead": 1, "behind": digit, "versions": 2, "git": true,
+        "lock": digit == 1, "command": "01939b0a-7c1e-7000-8000-0000000000ff", "at": 2,
+        "running": commit, "expected": commit, "commit": commit, "unclean": digit == 1,
+        "deployed": commit, "ran": 12, "failed": digit, "system": "outdated",
+        "passed_for": commit, "tested": commit, "passed": digit == 1, "op": "pull-switch",
+        "half": if digit == 1 { json!("switch") } else { Value::Null },
+        "awaiting_reconnect": digit == 1}))
+    .unwrap()
+}
+
+fn attention_of(code: &str, digit: u64) -> Value {
+    json!({"code": code, "pr": 6 + digit, "units": ["a.service"], "total": digit, "failed": digit,
+        "since": digit, "by": "ann", "why": "hands off", "until": null,
+        "verified_at": 1_767_225_600_000_i64})
 }
 
 fn command(host: &str, random: &mut Random) -> Value {

@@ -14,6 +14,7 @@ use nixfleet_core::{CommandId, ConnectionId, HostId, Timestamp};
 
 use super::machine::{Agent, Machine};
 use super::tell;
+use crate::witness::Witness;
 
 pub const START: Timestamp = Timestamp::from_seconds(1_767_225_600);
 
@@ -34,6 +35,8 @@ pub struct Stage {
     told_at: Timestamp,
     shown: BTreeMap<String, String>,
     last_rows: Vec<String>,
+    /// A client that follows.
+    pub witness: Witness,
     /// Rows of any table that were used.
     pub rows: BTreeSet<&'static str>,
     inbox: VecDeque<Input>,
@@ -71,6 +74,7 @@ impl Stage {
             told_at: START,
             shown: BTreeMap::new(),
             last_rows: Vec::new(),
+            witness: Witness::default(),
             rows: BTreeSet::new(),
             inbox: VecDeque::new(),
             settling: false,
@@ -104,6 +108,7 @@ impl Stage {
 
     pub fn start_server(&mut self) {
         let (fleet, effects) = Fleet::restore(config(), self.stored.clone(), self.now);
+        self.witness.connect(&fleet);
         self.fleet = Some(fleet);
         self.after_call();
         self.perform(effects);
@@ -128,6 +133,7 @@ impl Stage {
             let now = self.now;
             if let Some(fleet) = self.fleet.as_mut() {
                 let effects = fleet.handle(input, now);
+                self.witness.see(&effects, fleet);
                 self.after_call();
                 self.perform(effects);
             }
@@ -284,6 +290,7 @@ impl Stage {
             .filter(|fleet| due(fleet.poll_timeout()))
         {
             let effects = fleet.handle_timeout(now);
+            self.witness.see(&effects, fleet);
             self.after_call();
             self.perform(effects);
         }

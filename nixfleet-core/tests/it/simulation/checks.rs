@@ -99,6 +99,7 @@ impl Checks {
                 ));
             }
         }
+        world.witness.compare(fleet);
         for replica in &world.replicas {
             if replica.version() != Some(fleet.version()) || replica.state() != fleet.sync().state()
             {

@@ -17,6 +17,8 @@ use nixfleet_core::wire::agent::{AgentFrame, ServerFrame};
 use nixfleet_core::wire::{agent_message, decode_agent_frame, decode_server_frame};
 use nixfleet_core::{CommandId, ConnectionId, Op, Timestamp};
 
+use crate::witness::Witness;
+
 use super::machine::{Machine, commit, lock};
 use super::rng::Rng;
 
@@ -50,6 +52,8 @@ pub struct World {
     connection_of: BTreeMap<usize, ConnectionId>,
     connections: u64,
     pub replicas: Vec<Replica>,
+    /// A client on a channel without faults.
+    pub witness: Witness,
     to_clients: Vec<VecDeque<ServerMessage>>,
     asked: Vec<bool>,
     ids: u64,
@@ -91,6 +95,7 @@ impl World {
             connection_of: BTreeMap::new(),
             connections: 0,
             replicas: (0..clients).map(|_| Replica::new()).collect(),
+            witness: Witness::default(),
             to_clients: (0..clients).map(|_| VecDeque::new()).collect(),
             asked: vec![false; clients],
             ids: 0,
@@ -112,6 +117,7 @@ impl World {
 
     pub fn start_server(&mut self) {
         let (fleet, effects) = Fleet::restore(config(), self.stored.clone(), self.now);
+        self.witness.connect(&fleet);
         self.fleet = Some(fleet);
         self.server_effects(effects);
         let Some(fleet) = self.fleet.as_ref() else {
@@ -151,6 +157,7 @@ impl World {
             return;
         };
         let effects = fleet.handle(input, self.now);
+        self.witness.see(&effects, fleet);
         self.server_effects(effects);
     }
 
@@ -578,6 +585,7 @@ impl World {
             && fleet.poll_timeout().is_some_and(|due| due <= self.now)
         {
             let effects = fleet.handle_timeout(self.now);
+            self.witness.see(&effects, fleet);
             self.server_effects(effects);
         }
         if self.next_read <= self.now {

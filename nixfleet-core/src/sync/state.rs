@@ -1,0 +1,177 @@
+//! Everything a client knows, and how a change alters it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Change, CommandView, DesiredView, EventView, HostView, StatusUpdate, StatusView};
+use crate::desired::PendingPr;
+use crate::ids::{CommandId, HostId};
+
+/// How many events clients keep.
+pub const KEPT_EVENTS: usize = 200;
+
+/// Everything a client knows. Entities are replaced whole, by key.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SyncState {
+    /// What the repository says should run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desired: Option<DesiredView>,
+    /// The open update pull request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update_pr: Option<PendingPr>,
+    /// Hosts: identity and facts.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub hosts: BTreeMap<HostId, HostView>,
+    /// Their five statuses with reasons.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub statuses: BTreeMap<HostId, StatusView>,
+    /// Open commands, and the last ended one of each host.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub commands: BTreeMap<CommandId, CommandView>,
+    /// The last [`KEPT_EVENTS`] events.
+    #[serde(
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "numbered"
+    )]
+    pub events: BTreeMap<u64, EventView>,
+}
+
+/// Keys of JSON objects are texts. Serde reads them as numbers only where it has not buffered the
+/// object first, as it does if `payload` comes before `type`.
+fn numbered<'de, D>(input: D) -> Result<BTreeMap<u64, EventView>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    let by_text = BTreeMap::<String, EventView>::deserialize(input)?;
+    let number = |(key, event): (String, EventView)| match key.parse() {
+        Ok(number) => Ok((number, event)),
+        Err(_) => Err(serde::de::Error::custom(format!(
+            "the number of an event is an integer, not {key:?}"
+        ))),
+    };
+    by_text.into_iter().map(number).collect()
+}
+
+/// A compact change needs something that this state does not have: only a full state helps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the change refers to something that is not in this state")]
+pub struct NotHere;
+
+impl SyncState {
+    /// Applies a change; tells whether it changed anything, or that the change needs something
+    /// that is not here.
+    ///
+    /// # Errors
+    /// [`NotHere`]; then nothing was changed.
+    pub fn apply(&mut self, change: &Change) -> Result<bool, NotHere> {
+        Ok(match change {
+            Change::HostAdded(host) | Change::HostUpdated(host) => {
+                replace(&mut self.hosts, host.id.clone(), (**host).clone())
+            }
+            Change::StatusUpdated(StatusUpdate::Whole(status)) => {
+                replace(&mut self.statuses, status.id.clone(), (**status).clone())
+            }
+            Change::StatusUpdated(StatusUpdate::Compact(status)) => {
+                let whole = status.whole(self).ok_or(NotHere)?;
+                replace(&mut self.statuses, status.id.clone(), whole)
+            }
+            Change::HostRemoved(id) => self.remove_host(id),
+            Change::CommandStarted(command)
+            | Change::CommandProgress(command)
+            | Change::CommandFinished(command) => self.put_command(command),
+            Change::UpdatePrChanged(pr) => {
+                let changed = self.update_pr != *pr;
+                self.update_pr.clone_from(pr);
+                changed
+            }
+            Change::DesiredChanged(desired) => {
+                let changed = self.desired.as_ref() != Some(desired);
+                self.desired = Some((**desired).clone());
+                changed
+            }
+            Change::Event(event) => self.put_event(event),
+        })
+    }
+
+    /// Takes in a part of a full state.
+    pub fn merge(&mut self, part: SyncState) {
+        self.desired = part.desired.or(self.desired.take());
+        self.update_pr = part.update_pr.or(self.update_pr.take());
+        self.hosts.extend(part.hosts);
+        self.statuses.extend(part.statuses);
+        self.commands.extend(part.commands);
+        self.events.extend(part.events);
+    }
+
+    /// Pieces with at most `hosts` hosts each; at least one piece.
+    #[must_use]
+    pub fn split(&self, hosts: usize) -> Vec<SyncState> {
+        let mut pieces = Vec::new();
+        let mut all = self.hosts.iter().peekable();
+        while all.peek().is_some() {
+            let mut piece = SyncState::default();
+            for (id, host) in all.by_ref().take(hosts.max(1)) {
+                piece.hosts.insert(id.clone(), host.clone());
+                if let Some(status) = self.statuses.get(id) {
+                    piece.statuses.insert(id.clone(), status.clone());
+                }
+            }
+            pieces.push(piece);
+        }
+        if pieces.is_empty() {
+            pieces.push(SyncState::default());
+        }
+        if let Some(first) = pieces.first_mut() {
+            first.desired.clone_from(&self.desired);
+            first.update_pr.clone_from(&self.update_pr);
+            first.commands.clone_from(&self.commands);
+            first.events.clone_from(&self.events);
+        }
+        pieces
+    }
+
+    fn remove_host(&mut self, id: &HostId) -> bool {
+        let known = self.hosts.remove(id).is_some();
+        let status = self.statuses.remove(id).is_some();
+        let before = self.commands.len();
+        self.commands.retain(|_, command| command.host != *id);
+        known || status || before != self.commands.len()
+    }
+
+    /// Of the ended commands of a host only the newest is kept, and an older one never comes back.
+    fn put_command(&mut self, new: &CommandView) -> bool {
+        if new.phase.is_terminal() {
+            let newer =
+                |c: &CommandView| c.host == new.host && c.phase.is_terminal() && c.seq > new.seq;
+            if self.commands.values().any(newer) {
+                return self.commands.remove(&new.id).is_some();
+            }
+            self.commands.retain(|id, c| {
+                *id == new.id || c.host != new.host || !c.phase.is_terminal() || c.seq > new.seq
+            });
+        }
+        replace(&mut self.commands, new.id, new.clone())
+    }
+
+    fn put_event(&mut self, event: &EventView) -> bool {
+        let newest = self.events.last_key_value().map_or(0, |(n, _)| *n);
+        let kept = u64::try_from(KEPT_EVENTS).unwrap_or(u64::MAX);
+        if event.n.saturating_add(kept) <= newest {
+            return false;
+        }
+        let changed = replace(&mut self.events, event.n, event.clone());
+        let newest = newest.max(event.n);
+        self.events.retain(|n, _| n.saturating_add(kept) > newest);
+        changed
+    }
+}
+
+fn replace<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, V>, key: K, value: V) -> bool {
+    if map.get(&key) == Some(&value) {
+        return false;
+    }
+    map.insert(key, value);
+    true
+}
