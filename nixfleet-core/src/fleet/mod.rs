@@ -81,8 +81,6 @@ struct Host {
     connection: Option<ConnectionId>,
     /// Its commands that have not ended, in the order in which they were made.
     open: Vec<CommandId>,
-    /// The last one that ended.
-    last_ended: Option<CommandId>,
     /// A second machine claimed this name while the first was connected.
     identity_conflict: bool,
     /// What its agent says it runs, also if nobody tracks that any more.
@@ -95,7 +93,6 @@ impl Host {
             record,
             connection: None,
             open: Vec::new(),
-            last_ended: None,
             identity_conflict: false,
             agent_runs: None,
         }
@@ -143,7 +140,9 @@ impl Fleet {
             clock: now,
             rows_used: Vec::new(),
         };
+        let stored_commands: BTreeSet<CommandId> = stored.commands.iter().map(|c| c.id).collect();
         for mut record in stored.hosts {
+            record.last_ended = record.last_ended.filter(|id| stored_commands.contains(id));
             if record.presence == Presence::Online {
                 record.presence = Presence::Offline { since: now };
             }
@@ -155,10 +154,10 @@ impl Fleet {
             let Some(host) = fleet.hosts.get_mut(&command.host) else {
                 continue;
             };
-            if command.phase.is_terminal() {
-                host.last_ended = Some(command.id);
-            } else {
+            if !command.phase.is_terminal() {
                 host.open.push(command.id);
+            } else if host.record.last_ended != Some(command.id) {
+                continue;
             }
             fleet.commands.insert(command.id, command);
         }

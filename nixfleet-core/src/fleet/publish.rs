@@ -89,7 +89,7 @@ impl Fleet {
             let click = assessment.click(one.compartment);
             (one.compartment, compartment_report(one, click, &situation))
         });
-        let shown = host.open.first().or(host.last_ended.as_ref());
+        let shown = host.open.first().or(host.record.last_ended.as_ref());
         let command = shown.and_then(|id| self.commands.get(id));
         Some(HostReport {
             facts: host_view(host),

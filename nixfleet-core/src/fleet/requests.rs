@@ -350,7 +350,7 @@ impl Fleet {
 
     fn remove_host(&mut self, turn: &mut Turn, id: &HostId, now: Timestamp) {
         if let Some(host) = self.hosts.remove(id) {
-            for command in host.open.iter().chain(&host.last_ended) {
+            for command in host.open.iter().chain(&host.record.last_ended) {
                 self.commands.remove(command);
             }
         }

@@ -1,8 +1,11 @@
 //! The fleet as it is stored, and read back after a restart.
 
+use std::collections::BTreeSet;
+
+use super::Record;
 use crate::desired::RemoteWatch;
 use crate::host::{DeployEvidence, Hold, HostIdentity, HostObservation, Presence, TestEvidence};
-use crate::ids::{HostId, Sequence, StateVersion};
+use crate::ids::{CommandId, HostId, Sequence, StateVersion};
 use crate::lifecycle::Command;
 use crate::sync::EventView;
 use crate::time::Timestamp;
@@ -25,6 +28,8 @@ pub struct HostRecord {
     pub presence: Presence,
     /// The last sequence number given to a command.
     pub last_seq: Sequence,
+    /// The ended command that its row shows; see [`Command::is_shown_instead_of`].
+    pub last_ended: Option<CommandId>,
     /// Whether its tests are switched on.
     pub tests_enabled: bool,
     /// The hold on it.
@@ -45,6 +50,7 @@ impl HostRecord {
             tests: None,
             presence: Presence::NeverSeen,
             last_seq: Sequence(0),
+            last_ended: None,
             tests_enabled: true,
             hold: None,
             added: now,
@@ -60,10 +66,43 @@ pub struct Snapshot {
     pub version: StateVersion,
     /// The hosts.
     pub hosts: Vec<HostRecord>,
-    /// Every command that has not ended, and the last ended one of each host.
+    /// Every command that has not ended, and those that hosts name as their last ended one.
     pub commands: Vec<Command>,
     /// What was known of the remote.
     pub remote: Option<RemoteWatch>,
     /// The most recent events, oldest first.
     pub events: Vec<EventView>,
+}
+
+impl Snapshot {
+    /// Takes in what one call of the fleet wants stored: what a store reads back after it has
+    /// committed these records. (A store may keep more for other purposes, such as history.)
+    pub fn commit(&mut self, batch: impl IntoIterator<Item = Record>) {
+        for record in batch {
+            match record {
+                Record::Host(host) => {
+                    self.hosts.retain(|own| own.id != host.id);
+                    self.hosts.push(host);
+                }
+                Record::HostRemoved(id) => self.hosts.retain(|own| own.id != id),
+                Record::Command(command) => {
+                    self.commands.retain(|own| own.id != command.id);
+                    self.commands.push(command);
+                }
+                Record::Remote(watch) => self.remote = Some(watch),
+                Record::Event(event) => self.events.push(event),
+                Record::Version(version) => self.version = version,
+                Record::Audit(_) => {}
+            }
+        }
+        let named: BTreeSet<CommandId> = self
+            .hosts
+            .iter()
+            .filter_map(|host| host.last_ended)
+            .collect();
+        self.commands
+            .retain(|command| !command.phase.is_terminal() || named.contains(&command.id));
+        let surplus = self.events.len().saturating_sub(crate::sync::KEPT_EVENTS);
+        self.events.drain(..surplus);
+    }
 }

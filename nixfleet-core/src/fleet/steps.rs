@@ -102,10 +102,15 @@ impl Fleet {
         self.arm(id, None, command.poll_timeout().map(|deadline| deadline.at));
         turn.commands.insert(id);
         turn.refresh(&host);
+        let ended = steps.contains(&Step::Finished);
         for step in steps {
             self.step(turn, id, &host, step, now);
         }
         self.publish_command(turn, id, None);
+        // Only now: the next one may end at once, and clients take the last they hear of.
+        if ended {
+            self.start_next(turn, &host, now);
+        }
     }
 
     fn step(&mut self, turn: &mut Turn, id: CommandId, host: &HostId, step: Step, now: Timestamp) {
@@ -167,11 +172,19 @@ impl Fleet {
         let ending = command.ending_text().unwrap_or_default();
         let text = format!("{} on {host}: {ending}", command.op.name());
         let executed = command.was_sent();
-        if let Some(host) = self.hosts.get_mut(host) {
-            host.open.retain(|open| *open != id);
-            if let Some(old) = host.last_ended.replace(id).filter(|old| *old != id) {
-                turn.forget.push(old);
-            }
+        let Some(state) = self.hosts.get_mut(host) else {
+            return;
+        };
+        state.open.retain(|open| *open != id);
+        let shown = state
+            .record
+            .last_ended
+            .and_then(|id| self.commands.get(&id));
+        if shown.is_none_or(|shown| command.is_shown_instead_of(shown)) {
+            turn.forget.extend(state.record.last_ended.replace(id));
+            turn.host_changed(host);
+        } else {
+            turn.forget.push(id);
         }
         let code = if executed {
             "command-finished"
@@ -179,7 +192,6 @@ impl Fleet {
             "command-not-started"
         };
         self.event(turn, Some(host), code, text, now);
-        self.start_next(turn, host, now);
     }
 
     fn send_command(&mut self, turn: &mut Turn, id: CommandId) {

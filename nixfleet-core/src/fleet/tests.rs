@@ -1,5 +1,7 @@
 //! A day in memory: the real fleet, real agents, real replicas, one simulated host.
 
+mod last_ended;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -205,12 +207,20 @@ impl World {
     }
 
     fn server_effects(&mut self, effects: Vec<Effect>) {
+        let stored = effects.iter().map_while(|effect| match effect {
+            Effect::Persist(record) => Some((**record).clone()),
+            Effect::Send { .. }
+            | Effect::Close { .. }
+            | Effect::Publish(_)
+            | Effect::Reply { .. }
+            | Effect::ReadRemote => None,
+        });
+        self.stored.commit(stored);
         let mut persisting = true;
         for effect in effects {
             match effect {
-                Effect::Persist(record) => {
+                Effect::Persist(_) => {
                     assert!(persisting, "everything is persisted before anything leaves");
-                    self.store(*record);
                 }
                 Effect::Send {
                     connection, frame, ..
@@ -240,24 +250,6 @@ impl World {
                 Effect::Reply { reply, .. } => self.replies.push(reply),
                 Effect::ReadRemote => {}
             }
-        }
-    }
-
-    fn store(&mut self, record: Record) {
-        match record {
-            Record::Host(host) => {
-                self.stored.hosts.retain(|own| own.id != host.id);
-                self.stored.hosts.push(host);
-            }
-            Record::HostRemoved(id) => self.stored.hosts.retain(|own| own.id != id),
-            Record::Command(command) => {
-                self.stored.commands.retain(|own| own.id != command.id);
-                self.stored.commands.push(command);
-            }
-            Record::Remote(watch) => self.stored.remote = Some(watch),
-            Record::Event(event) => self.stored.events.push(event),
-            Record::Version(version) => self.stored.version = version,
-            Record::Audit(_) => {}
         }
     }
 
@@ -422,17 +414,20 @@ impl World {
     fn ask(&mut self, op: Op) -> Result<Accepted, crate::admission::Refusal> {
         let id = self.fresh_id();
         let dispatch = Dispatch::new(op, vec![(HOST.parse().unwrap(), id)]);
-        let request = Request::Dispatch(dispatch);
+        let Reply::Dispatched(mut outcomes) = self.request(Request::Dispatch(dispatch)) else {
+            panic!()
+        };
+        outcomes.remove(0).outcome
+    }
+
+    fn request(&mut self, request: Request) -> Reply {
         let actor = Actor::Person("admin".into());
         self.server(Input::Request {
             id: RequestId(1),
             actor,
             request,
         });
-        let Some(Reply::Dispatched(mut outcomes)) = self.replies.pop() else {
-            panic!()
-        };
-        outcomes.remove(0).outcome
+        self.replies.pop().unwrap()
     }
 
     fn run(&mut self, op: Op) -> Phase {

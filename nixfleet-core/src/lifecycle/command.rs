@@ -304,6 +304,13 @@ impl Command {
         exit.is_some_and(|exit| exit.kind == ResultKind::Error)
     }
 
+    /// Of two ended commands of a host, its row shows the one that was sent last; of those that
+    /// never were, the one that ended last, which is this one.
+    #[must_use]
+    pub fn is_shown_instead_of(&self, ended: &Self) -> bool {
+        self.seq >= ended.seq
+    }
+
     /// Whether it was given to a connection at least once.
     #[must_use]
     pub const fn was_sent(&self) -> bool {

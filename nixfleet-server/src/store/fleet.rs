@@ -68,7 +68,9 @@ impl Store {
             .fetch_one(&mut *reading)
             .await?;
         let hosts: Vec<HostRow> = sqlx::query_as(
-            "SELECT hosts.*, online, last_seen FROM hosts LEFT JOIN presence ON host = id ORDER BY id",
+            "SELECT hosts.*, online, last_seen, command AS last_ended FROM hosts
+             LEFT JOIN presence ON presence.host = id
+             LEFT JOIN last_ended ON last_ended.host = id ORDER BY id",
         )
         .fetch_all(&mut *reading)
         .await?;
@@ -182,7 +184,7 @@ impl TryFrom<EventRow> for EventView {
 }
 
 /// Commands that leave a lane go before those that enter one, which the rule "one active command in
-/// a lane" demands of every single statement. Of several records of one command only the last
+/// a lane" demands of every single statement; hosts, which name commands, go after both. Of several records of one command only the last
 /// counts: an earlier one must never be written over a later one.
 fn in_writing_order(batch: &[Record]) -> impl Iterator<Item = &Record> {
     let command = |record: &Record| match record {
@@ -202,12 +204,14 @@ fn in_writing_order(batch: &[Record]) -> impl Iterator<Item = &Record> {
     }
     let mut leaving = Vec::new();
     let mut entering = Vec::new();
+    let mut others = Vec::new();
     for (index, record) in batch.iter().enumerate() {
         match command(record) {
             Some((id, _)) if last.get(&id) != Some(&index) => {}
             Some((_, true)) => entering.push(record),
-            Some((_, false)) | None => leaving.push(record),
+            Some((_, false)) => leaving.push(record),
+            None => others.push(record),
         }
     }
-    leaving.into_iter().chain(entering)
+    leaving.into_iter().chain(entering).chain(others)
 }

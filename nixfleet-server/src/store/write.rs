@@ -49,8 +49,22 @@ async fn write_host(writing: &mut Writing, host: &HostRecord) -> Result<(), Stor
         .execute(&mut **writing)
         .await?;
     }
+    write_last_ended(writing, host).await?;
     write_deploy(writing, host).await?;
     write_test_result(writing, host).await
+}
+
+async fn write_last_ended(writing: &mut Writing, host: &HostRecord) -> Result<(), StoreError> {
+    let statement = match host.last_ended {
+        Some(_) => "REPLACE INTO last_ended VALUES (?1, ?2)",
+        None => "DELETE FROM last_ended WHERE host = ?1 AND ?2 IS NULL",
+    };
+    sqlx::query(statement)
+        .bind(host.id.as_str())
+        .bind(bytes(host.last_ended))
+        .execute(&mut **writing)
+        .await?;
+    Ok(())
 }
 
 /// The history of deploys: what became of the last one, under its command.
@@ -143,18 +157,6 @@ async fn write_command(writing: &mut Writing, command: &Command) -> Result<(), S
     .bind(command.created.as_millis())
     .bind(&body)
     .bind(sum(body.as_bytes()))
-    .execute(&mut **writing)
-    .await?;
-    if open {
-        return Ok(());
-    }
-    // Ids rise with time, so the greatest is the last.
-    sqlx::query(
-        "INSERT INTO last_ended VALUES (?1, ?2)
-         ON CONFLICT (host) DO UPDATE SET command = ?2 WHERE command < ?2",
-    )
-    .bind(command.host.as_str())
-    .bind(command.id.as_bytes().as_slice())
     .execute(&mut **writing)
     .await?;
     Ok(())

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use nixfleet_core::desired::{RemoteHistory, RemotePolicy, Snapshot as Desired, Unavailable};
 use nixfleet_core::fleet::{
-    Effect, Fleet, FleetConfig, Input, Reading, Record, Reply, Request, RequestId, Snapshot,
+    Effect, Fleet, FleetConfig, Input, Reading, Reply, Request, RequestId, Snapshot,
 };
 use nixfleet_core::host::Actor;
-use nixfleet_core::lifecycle::Command;
 use nixfleet_core::{CommandId, ConnectionId, HostId, Timestamp};
 
 use super::machine::{Agent, Machine};
@@ -110,7 +109,7 @@ impl Stage {
         let (fleet, effects) = Fleet::restore(config(), self.stored.clone(), self.now);
         self.witness.connect(&fleet);
         self.fleet = Some(fleet);
-        self.after_call();
+        self.after_call(&effects);
         self.perform(effects);
         self.read_remote();
     }
@@ -134,7 +133,7 @@ impl Stage {
             if let Some(fleet) = self.fleet.as_mut() {
                 let effects = fleet.handle(input, now);
                 self.witness.see(&effects, fleet);
-                self.after_call();
+                self.after_call(&effects);
                 self.perform(effects);
             }
         }
@@ -157,11 +156,11 @@ impl Stage {
     }
 
     /// Tells which rows the last call of the fleet used, and which hosts look different now.
-    fn after_call(&mut self) {
+    fn after_call(&mut self, effects: &[Effect]) {
         let Some(fleet) = self.fleet.as_ref() else {
             return;
         };
-        let mut lines = tell::rows(fleet, |id| self.number(id));
+        let mut lines = tell::rows(fleet, effects, |id| self.number(id));
         // A heartbeat that settles nothing, again and again, is told once.
         if !lines.is_empty() {
             let told = std::mem::replace(&mut self.last_rows, lines.clone());
@@ -186,9 +185,13 @@ impl Stage {
     }
 
     fn perform(&mut self, effects: Vec<Effect>) {
+        let mut stored = Vec::new();
         for effect in effects {
+            if !matches!(effect, Effect::Persist(_)) {
+                self.stored.commit(stored.drain(..));
+            }
             match effect {
-                Effect::Persist(record) => self.store(*record),
+                Effect::Persist(record) => stored.push(*record),
                 Effect::Send {
                     connection,
                     frame,
@@ -207,45 +210,13 @@ impl Stage {
                 Effect::ReadRemote => self.read_remote(),
             }
         }
+        self.stored.commit(stored);
     }
 
     fn tell_reply(&mut self, reply: &Reply) {
         for line in tell::reply(reply, |id| self.number(id)) {
             self.say(line);
         }
-    }
-
-    fn store(&mut self, record: Record) {
-        match record {
-            Record::Host(host) => {
-                self.stored.hosts.retain(|own| own.id != host.id);
-                self.stored.hosts.push(host);
-            }
-            Record::HostRemoved(id) => self.stored.hosts.retain(|own| own.id != id),
-            Record::Command(command) => {
-                self.stored.commands.retain(|own| own.id != command.id);
-                self.stored.commands.push(command);
-                self.forget_old_commands();
-            }
-            Record::Remote(watch) => self.stored.remote = Some(watch),
-            Record::Event(event) => self.stored.events.push(event),
-            Record::Version(version) => self.stored.version = version,
-            Record::Audit(_) => {}
-        }
-    }
-
-    /// The store returns open commands and the last ended one of each host.
-    fn forget_old_commands(&mut self) {
-        let all: Vec<Command> = self.stored.commands.clone();
-        let newest = |host: &HostId| {
-            let ended = all
-                .iter()
-                .filter(|c| c.host == *host && c.phase.is_terminal() && c.seq.0 > 0);
-            ended.max_by_key(|c| (c.seq, c.id)).map(|c| c.id)
-        };
-        self.stored
-            .commands
-            .retain(|c| !c.phase.is_terminal() || newest(&c.host) == Some(c.id));
     }
 
     pub fn owner(&self, connection: ConnectionId) -> Option<String> {
@@ -291,7 +262,7 @@ impl Stage {
         {
             let effects = fleet.handle_timeout(now);
             self.witness.see(&effects, fleet);
-            self.after_call();
+            self.after_call(&effects);
             self.perform(effects);
         }
         if self.next_read <= now {

@@ -1,7 +1,7 @@
 //! How the transcript tells what happened.
 
-use nixfleet_core::fleet::{Accepted, Fleet, Reply};
-use nixfleet_core::lifecycle::{Command, IGNORED};
+use nixfleet_core::fleet::{Accepted, Effect, Fleet, Record, Reply};
+use nixfleet_core::lifecycle::{Command, IGNORED, Phase};
 use nixfleet_core::wire::agent::{AgentFrame, ServerFrame};
 use nixfleet_core::{CommandId, HostId, Timestamp};
 
@@ -14,7 +14,13 @@ pub fn clock(now: Timestamp) -> String {
 }
 
 /// The rows that the last call used, one line for each command; rows that ignore are not told.
-pub fn rows(fleet: &Fleet, number: impl Fn(CommandId) -> String) -> Vec<String> {
+///
+/// A command that ended and is not shown by its host is known to its record only.
+pub fn rows(
+    fleet: &Fleet,
+    effects: &[Effect],
+    number: impl Fn(CommandId) -> String,
+) -> Vec<String> {
     let ignored = |id: &str| IGNORED.iter().any(|row| row.id == id);
     let mut lines: Vec<(CommandId, Vec<&str>)> = Vec::new();
     for (id, row) in fleet.rows_used().iter().filter(|(_, row)| !ignored(row)) {
@@ -23,8 +29,20 @@ pub fn rows(fleet: &Fleet, number: impl Fn(CommandId) -> String) -> Vec<String> 
             None => lines.push((*id, vec![row])),
         }
     }
+    let stored = |id: CommandId| {
+        effects.iter().find_map(|effect| {
+            let Effect::Persist(record) = effect else {
+                return None;
+            };
+            let Record::Command(command) = &**record else {
+                return None;
+            };
+            (command.id == id && command.phase != Phase::Blocked).then_some(command)
+        })
+    };
     let line = |(id, rows): (CommandId, Vec<&str>)| {
-        let state = fleet.command(id).map(state).unwrap_or_default();
+        let state = fleet.command(id).or_else(|| stored(id)).map(state);
+        let state = state.unwrap_or_default();
         format!("{}: {}{state}", number(id), rows.join(", "))
     };
     lines.into_iter().map(line).collect()
@@ -66,8 +84,8 @@ pub fn row(fleet: &Fleet, host: &HostId) -> Option<(String, Vec<&'static str>)> 
     Some((text, ids))
 }
 
-/// Every compartment of a host with what it says and what a click on it offers.
-pub fn host(fleet: &Fleet, host: &HostId) -> Vec<String> {
+/// Every compartment of a host with what it says and what a click on it offers, and its command.
+pub fn host(fleet: &Fleet, host: &HostId, number: impl Fn(CommandId) -> String) -> Vec<String> {
     let Some(report) = fleet.report(host) else {
         return vec!["no such host".to_owned()];
     };
@@ -94,6 +112,10 @@ pub fn host(fleet: &Fleet, host: &HostId) -> Vec<String> {
             .iter()
             .map(|one| format!("! {}", one.short())),
     );
+    if let Some(command) = report.command.and_then(|shown| fleet.command(shown.id)) {
+        let (number, op) = (number(command.id), command.op.name());
+        lines.push(format!("command {number} {op}{}", state(command)));
+    }
     lines
 }
 

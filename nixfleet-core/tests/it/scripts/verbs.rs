@@ -364,7 +364,7 @@ fn restart(stage: &mut Stage, name: &str, words: &[&str]) {
 fn show(stage: &mut Stage, name: &str) {
     let host: HostId = name.parse().unwrap();
     let lines = match stage.fleet.as_ref() {
-        Some(fleet) => tell::host(fleet, &host),
+        Some(fleet) => tell::host(fleet, &host, |id| stage.number(id)),
         None => vec!["the server is down".to_owned()],
     };
     for line in lines {

@@ -30,6 +30,15 @@ impl Checks {
             let (Some(report), Some(record)) = (fleet.report(&id), fleet.host(&id)) else {
                 continue;
             };
+            let clients = fleet.sync().state().commands.values();
+            let ended = clients.filter(|c| c.host == id && c.phase.is_terminal());
+            let ended: Vec<CommandId> = ended.map(|c| c.id).collect();
+            if ended != Vec::from_iter(record.last_ended) {
+                return Err(format!(
+                    "{id}: clients see {ended:?} as the last command, the row is {:?}",
+                    record.last_ended
+                ));
+            }
             let status = |compartment| report.compartments[&compartment].status;
             if status(Compartment::Tests) == Status::Ok
                 && status(Compartment::System) != Status::Ok

@@ -206,46 +206,12 @@ impl World {
     }
 
     fn commit(&mut self, transaction: &mut Vec<Record>) {
-        let commands = transaction
-            .iter()
-            .any(|record| matches!(record, Record::Command(_)));
-        for record in transaction.drain(..) {
-            match record {
-                Record::Host(host) => {
-                    self.stored.hosts.retain(|own| own.id != host.id);
-                    self.stored.hosts.push(host);
-                }
-                Record::HostRemoved(id) => self.stored.hosts.retain(|own| own.id != id),
-                Record::Command(command) => {
-                    self.journaled.insert(command.id);
-                    self.stored.commands.retain(|own| own.id != command.id);
-                    self.stored.commands.push(command);
-                }
-                Record::Remote(watch) => self.stored.remote = Some(watch),
-                Record::Event(event) => {
-                    self.stored.events.push(event);
-                    let surplus = self.stored.events.len().saturating_sub(20);
-                    self.stored.events.drain(..surplus);
-                }
-                Record::Version(version) => self.stored.version = version,
-                Record::Audit(_) => {}
+        for record in &*transaction {
+            if let Record::Command(command) = record {
+                self.journaled.insert(command.id);
             }
         }
-        if !commands {
-            return;
-        }
-        // The store returns open commands and the last ended one of each host.
-        let newest = |host: &nixfleet_core::HostId,
-                      commands: &[nixfleet_core::lifecycle::Command]| {
-            let ended = commands
-                .iter()
-                .filter(|c| c.host == *host && c.phase.is_terminal());
-            ended.max_by_key(|c| (c.seq, c.created, c.id)).map(|c| c.id)
-        };
-        let all = self.stored.commands.clone();
-        self.stored
-            .commands
-            .retain(|c| !c.phase.is_terminal() || newest(&c.host, &all) == Some(c.id));
+        self.stored.commit(transaction.drain(..));
     }
 
     pub fn dispatch(&mut self, op: Op, machine: usize, force: bool) {

@@ -81,6 +81,9 @@ pub(super) struct HostRow {
     online: Option<bool>,
     #[serde(skip)]
     last_seen: Option<i64>,
+    /// From a table of its own.
+    #[serde(skip)]
+    last_ended: Option<Vec<u8>>,
 }
 
 /// Writes a host in place of the one with the same id.
@@ -171,6 +174,8 @@ impl TryFrom<&HostRecord> for HostRow {
             // In a table of its own.
             presence: _,
             last_seq,
+            // In a table of its own.
+            last_ended: _,
             tests_enabled,
             hold,
             added,
@@ -245,6 +250,7 @@ impl TryFrom<&HostRecord> for HostRow {
             // In a table of their own.
             online: None,
             last_seen: None,
+            last_ended: None,
         };
         row.sum = sum(json(&row)?.as_bytes());
         Ok(row)

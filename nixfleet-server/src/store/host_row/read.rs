@@ -24,6 +24,7 @@ impl TryFrom<HostRow> for HostRecord {
             id: parsed(&row.id)?,
             added: Timestamp::from_millis(row.added),
             last_seq: Sequence(count(row.last_seq)?),
+            last_ended: command(row.last_ended.as_deref())?,
             tests_enabled: row.tests_enabled,
             presence: row.presence(),
             deploy: row.deploy()?,

@@ -9,7 +9,7 @@ use nixfleet_core::fleet::{
 use nixfleet_core::host::{
     Actor, AgentProtocol, HostIdentity, LockReport, ObservationUpdate, Repo, Update,
 };
-use nixfleet_core::report::{AgentReport, Registration};
+use nixfleet_core::report::{AgentReport, CommandResult, Registration, ResultKind};
 use nixfleet_core::{CommandId, CommitId, ConnectionId, HostId, Op, Timestamp, lock_hash};
 
 pub fn config() -> FleetConfig {
@@ -107,6 +107,27 @@ impl Day {
             id: RequestId(1),
             actor: Actor::Person("me".into()),
             request: Request::Dispatch(Dispatch::new(op, vec![(host(name), id)])),
+        })
+    }
+
+    /// The agent on a connection says that a command failed.
+    pub fn fail(&mut self, connection: u64, id: CommandId) -> Vec<Record> {
+        let result = CommandResult {
+            command: Some(id),
+            op: None,
+            seq: None,
+            kind: ResultKind::Error,
+            exit_code: Some(1),
+            message: None,
+            duration_ms: None,
+            facts: ObservationUpdate::default(),
+            failed_units: None,
+            tests: None,
+        };
+        self.input(Input::Agent {
+            connection: ConnectionId(connection),
+            bound: None,
+            report: AgentReport::Result(Box::new(result)),
         })
     }
 }

@@ -8,7 +8,7 @@ use nixfleet_core::fleet::{HostRecord, Record, Snapshot};
 use nixfleet_core::host::{DeployEvidence, DeployOutcome, Deployed, Presence};
 use nixfleet_core::lifecycle::{Command, Phase};
 use nixfleet_core::sync::EventView;
-use nixfleet_core::{Op, Sequence, StateVersion, Timestamp, lock_hash};
+use nixfleet_core::{CommandId, Op, Sequence, StateVersion, Timestamp, lock_hash};
 use nixfleet_server::store::{Condition, Retention, Store, StoreError};
 
 use super::Home;
@@ -33,6 +33,14 @@ fn version(number: u64) -> Record {
         epoch: u64::MAX >> 2,
         number,
     })
+}
+
+/// The host `web-1`, which names this command as the last that ended.
+async fn naming(store: &Store, command: CommandId) -> Record {
+    let mut hosts = store.load().await.unwrap().hosts;
+    let mut host = hosts.remove(0);
+    host.last_ended = Some(command);
+    Record::Host(host)
 }
 
 async fn commands(store: &Store) -> Vec<Command> {
@@ -81,11 +89,9 @@ async fn a_fleet_goes_on_after_a_restart_where_it_stopped() {
         .iter()
         .find(|command| command.id == command_id(1));
     assert_eq!(running, day.fleet.command(command_id(1)));
-    let second = loaded
-        .commands
-        .iter()
-        .find(|command| command.id == command_id(2));
-    assert_eq!(second.unwrap().phase, Phase::Blocked, "the last that ended");
+    assert_eq!(loaded.commands.len(), 1, "a refused one is only journaled");
+    let refused = store.find_command(command_id(2)).await.unwrap().unwrap();
+    assert_eq!(refused.phase, Phase::Blocked);
     assert!(!loaded.events.is_empty());
 
     let (again, _) = Day::start(loaded.clone());
@@ -156,6 +162,7 @@ async fn one_batch_may_end_a_command_and_start_the_next_in_any_order() {
         ..command
     };
     let batch = [
+        naming(&store, ended.id).await,
         Record::Command(next.clone()),
         Record::Command(ended.clone()),
     ];
@@ -176,6 +183,7 @@ async fn of_several_records_of_a_command_in_one_batch_the_last_stays() {
         ..command.clone()
     };
     let batch = [
+        naming(&store, ended.id).await,
         Record::Command(verifying),
         Record::Command(ended.clone()),
         version(8),
@@ -190,7 +198,7 @@ async fn of_several_records_of_a_command_in_one_batch_the_last_stays() {
 }
 
 #[tokio::test]
-async fn only_open_commands_and_the_last_ended_one_are_read_back() {
+async fn only_open_commands_and_those_that_hosts_name_are_read_back() {
     let home = Home::new();
     let (store, command) = with_pull(&home).await;
     let ended: Vec<Command> = (2..=60)
@@ -202,7 +210,18 @@ async fn only_open_commands_and_the_last_ended_one_are_read_back() {
         .collect();
     let batch: Vec<Record> = ended.iter().rev().cloned().map(Record::Command).collect();
     store.commit(&batch).await.unwrap();
-    assert_eq!(commands(&store).await, [command.clone(), ended[58].clone()]);
+    assert_eq!(commands(&store).await, std::slice::from_ref(&command));
+    for named in [&ended[7], &ended[58], &ended[0]] {
+        let host = naming(&store, named.id).await;
+        store.commit(std::slice::from_ref(&host)).await.unwrap();
+        assert_eq!(commands(&store).await, [command.clone(), named.clone()]);
+        let hosts = store.load().await.unwrap().hosts;
+        assert_eq!(hosts[0].last_ended, Some(named.id));
+    }
+    let mut nameless = store.load().await.unwrap().hosts.remove(0);
+    nameless.last_ended = None;
+    store.commit(&[Record::Host(nameless)]).await.unwrap();
+    assert_eq!(commands(&store).await, std::slice::from_ref(&command));
 
     let plan: Vec<(i64, i64, i64, String)> =
         sqlx::query_as("EXPLAIN QUERY PLAN SELECT id, body FROM commands WHERE open = 1")
@@ -232,6 +251,52 @@ async fn a_removed_host_leaves_its_history() {
         .await
         .unwrap();
     assert_eq!(kept, 1);
+}
+
+/// The meaning of the records, as the core has it, against what is really read back.
+#[tokio::test]
+async fn what_is_read_back_is_what_the_core_says() {
+    let home = Home::new();
+    let store = home.open().await;
+    let mut model = store.load().await.unwrap();
+    let (mut day, first) = Day::start(model.clone());
+    let mut batches = vec![first, day.read('a'), day.register("web-1", 1)];
+    batches.push(day.dispatch(Op::Pull, "web-1", command_id(1)));
+    batches.push(day.dispatch(Op::Pull, "web-1", command_id(2)));
+    batches.push(day.fail(1, command_id(1)));
+    batches.push(day.dispatch(Op::Switch, "web-1", command_id(3)));
+    batches.push(day.register("web-2", 2));
+    batches.push(day.dispatch(Op::Pull, "web-1", command_id(4)));
+    batches.push(day.fail(1, command_id(4)));
+    let mut ended = 0;
+    for batch in batches {
+        store.commit(&batch).await.unwrap();
+        model.commit(batch);
+        let loaded = store.load().await.unwrap();
+        let hosts = |snapshot: &Snapshot| {
+            let offline = |host: &HostRecord| HostRecord {
+                presence: Presence::NeverSeen,
+                ..host.clone()
+            };
+            let mut hosts: Vec<_> = snapshot.hosts.iter().map(offline).collect();
+            hosts.sort_by(|one, other| one.id.cmp(&other.id));
+            hosts
+        };
+        assert_eq!(hosts(&loaded), hosts(&model));
+        model.commands.sort_by_key(|command| command.id);
+        assert_eq!(loaded.commands, model.commands);
+        assert_eq!(loaded.remote, model.remote);
+        assert_eq!(loaded.events, model.events);
+        assert_eq!(loaded.version, model.version);
+        ended = ended.max(
+            loaded
+                .commands
+                .iter()
+                .filter(|c| c.phase == Phase::Error)
+                .count(),
+        );
+    }
+    assert_eq!(ended, 1, "one command at least was read back after its end");
 }
 
 #[tokio::test]
@@ -300,6 +365,7 @@ async fn events_and_old_commands_are_pruned_in_small_steps() {
     };
     let mut batch: Vec<Record> = (10_000..10_100).map(event).collect();
     batch.extend([ended(2, old), ended(3, old), ended(4, newer), ended(5, old)]);
+    batch.push(naming(&store, command_id(3)).await);
     store.commit(&batch).await.unwrap();
     let before = store.load().await.unwrap();
     let numbers: Vec<u64> = before.events.iter().map(|event| event.n).collect();
@@ -328,8 +394,8 @@ async fn events_and_old_commands_are_pruned_in_small_steps() {
     let ids: Vec<u8> = left.iter().map(|id| id[0]).collect();
     assert_eq!(
         ids,
-        [1, 4, 5],
-        "the open one, the newer one, and the last that ended"
+        [1, 3, 4],
+        "the open one, the one that its host names, and the newer one"
     );
     let events = store.load().await.unwrap().events;
     assert_eq!(events.last(), before.events.last(), "its number is needed");

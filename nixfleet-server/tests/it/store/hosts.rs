@@ -298,6 +298,7 @@ fn record() -> impl Strategy<Value = HostRecord> {
                 tests,
                 presence,
                 last_seq: Sequence(last_seq),
+                last_ended: None,
                 tests_enabled,
                 hold,
                 added,
