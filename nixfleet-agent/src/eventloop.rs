@@ -16,7 +16,7 @@ use nixfleet_core::CommandId;
 use nixfleet_core::agent::{
     AgentConfig, AgentCore, AgentEffect, AgentInput, AgentObservation, JobExit, JobReport,
 };
-use nixfleet_core::wire::agent::ServerFrame;
+use nixfleet_core::order::ServerOrder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -235,12 +235,15 @@ impl Loop {
                 self.performer.opened();
                 None
             }
-            LinkEvent::Frame(frame) => {
-                if let ServerFrame::Registered(_) = &*frame {
+            LinkEvent::Order(order) => {
+                if let Ok(ServerOrder::Registered(_)) = &*order {
                     tracing::info!("connected and registered");
                 }
-                Some(AgentInput::Frame {
-                    frame: *frame,
+                if let Err(error) = &*order {
+                    tracing::warn!(%error, "a message of the server was not understood");
+                }
+                Some(AgentInput::Order {
+                    order: *order,
                     fresh_id: fresh_id(),
                 })
             }

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use nixfleet_core::wire::agent::ServerFrame;
-use nixfleet_core::wire::decode_server_frame;
+use nixfleet_core::order::{Misread, ServerOrder};
+use nixfleet_core::wire::{decode_server_frame, server_order};
 use reqwest::{Certificate, Client, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -60,8 +60,8 @@ pub struct LinkSettings {
 pub enum LinkEvent {
     /// It is up.
     Opened,
-    /// A frame came.
-    Frame(Box<ServerFrame>),
+    /// The server says something, or something that cannot be read.
+    Order(Box<Result<ServerOrder, Misread>>),
     /// It is down, or could not be made; nothing follows.
     Ended(LinkEnd),
 }
@@ -225,7 +225,7 @@ where
                 Ok(None) => return LinkEnd::Lost("the server ended the connection".to_owned()),
                 Ok(Some(Err(error))) => return LinkEnd::of_error(&error),
                 Ok(Some(Ok(Message::Text(text)))) => match decode_server_frame(&text) {
-                    Ok(frame) => tell(LinkEvent::Frame(Box::new(frame))).await,
+                    Ok(frame) => tell(LinkEvent::Order(Box::new(server_order(frame)))).await,
                     Err(error) => {
                         tracing::warn!(%error, "a message of the server was not understood; ignored");
                     }

@@ -14,6 +14,7 @@ pub mod ids;
 pub mod lifecycle;
 pub mod lock;
 pub mod op;
+pub mod order;
 pub mod render;
 pub mod report;
 pub mod sync;

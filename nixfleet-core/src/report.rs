@@ -59,8 +59,8 @@ pub struct HeartbeatReport {
     pub facts: ObservationUpdate,
     /// What its agent runs now (ours: by id).
     pub command: Option<CommandId>,
-    /// What an existing agent says it runs.
-    pub pending_op: Option<String>,
+    /// What its agent says it runs, if that is an operation that this version knows.
+    pub pending_op: Option<Op>,
     /// Version of nixpkgs, when mentioned.
     pub nixpkgs_version: Option<String>,
 }
@@ -132,8 +132,8 @@ pub struct Rejection {
     pub reason: String,
     /// Stable code, from our agent.
     pub code: Option<String>,
-    /// What the agent runs instead.
-    pub current: Option<String>,
+    /// What the agent runs instead, if that is an operation that this version knows.
+    pub current: Option<Op>,
 }
 
 /// Progress of the running command.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use nixfleet_core::CommandId;
 use nixfleet_core::fleet::{Effect, Input, Record, Reply, RequestId};
+use nixfleet_core::order::ServerOrder;
 use nixfleet_core::wire::agent::ServerFrame;
 use nixfleet_core::{ConnectionId, HostId};
 use tokio::sync::oneshot;
@@ -76,8 +77,8 @@ impl Performer {
                 Effect::Send {
                     connection,
                     command,
-                    frame,
-                } => failed.extend(self.send(connection, command, &frame)),
+                    order,
+                } => failed.extend(self.send(connection, command, *order)),
                 Effect::Close {
                     connection,
                     code,
@@ -106,9 +107,10 @@ impl Performer {
         &self,
         connection: ConnectionId,
         command: Option<CommandId>,
-        frame: &ServerFrame,
+        order: ServerOrder,
     ) -> Option<Input> {
-        let text = match serde_json::to_string(frame) {
+        let greets = matches!(order, ServerOrder::Registered(_));
+        let text = match serde_json::to_string(&ServerFrame::from(order)) {
             Ok(text) => text,
             Err(error) => {
                 tracing::error!(%error, "a frame could not be written as JSON");
@@ -117,7 +119,7 @@ impl Performer {
         };
         let outgoing = Outgoing {
             command,
-            greets: matches!(frame, ServerFrame::Registered(_)),
+            greets,
             text: text.into(),
         };
         match self.agents.send(connection, outgoing) {

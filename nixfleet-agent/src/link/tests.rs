@@ -95,7 +95,7 @@ async fn what_is_queued_is_sent_before_the_goodbye_and_nonsense_is_ignored() {
     assert_eq!(seen, "tc");
     assert!(matches!(
         &told.lock().unwrap()[..],
-        [LinkEvent::Frame(frame)] if matches!(&**frame, ServerFrame::Registered(_))
+        [LinkEvent::Order(order)] if matches!(&**order, Ok(ServerOrder::Registered(_)))
     ));
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use nixfleet_core::agent::Journal;
-use nixfleet_core::wire::agent::{Args, TargetFrame};
+use nixfleet_core::lifecycle::{CommandArgs, Target};
 use nixfleet_core::{CommandId, Op};
 use tokio::sync::{mpsc, watch};
 
@@ -56,12 +56,12 @@ impl Jobs {
         &mut self,
         id: CommandId,
         op: Op,
-        args: Args,
-        target: Option<TargetFrame>,
+        args: CommandArgs,
+        target: Option<Target>,
         journal: &Journal,
     ) {
         let task = self.task(id, op);
-        let spec = order(id, op, &self.around, &args, target.as_ref(), journal);
+        let spec = order(id, op, &self.around, &args, target, journal);
         tokio::spawn(task.run(spec));
     }
 

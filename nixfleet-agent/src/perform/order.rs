@@ -1,8 +1,8 @@
 //! From a command of the core to the job that carries it out.
 
 use nixfleet_core::agent::Journal;
-use nixfleet_core::wire::agent::{Args, TargetFrame};
-use nixfleet_core::{CommandId, CommitId, Op};
+use nixfleet_core::lifecycle::{CommandArgs, Target};
+use nixfleet_core::{CommandId, Op};
 
 use super::jobs::Surroundings;
 use crate::exec::JobSpec;
@@ -13,22 +13,15 @@ pub(super) fn order(
     id: CommandId,
     op: Op,
     around: &Surroundings,
-    args: &Args,
-    target: Option<&TargetFrame>,
+    args: &CommandArgs,
+    target: Option<Target>,
     journal: &Journal,
 ) -> Result<Option<JobSpec>, String> {
-    let commit = || match target {
-        None => Ok(None),
-        Some(target) => target
-            .commit
-            .parse::<CommitId>()
-            .map(Some)
-            .map_err(|error| format!("the target of the command: {error}")),
-    };
+    let target = target.map(|target| target.commit);
     let host_op = match op {
-        Op::Pull => HostOp::Pull { target: commit()? },
+        Op::Pull => HostOp::Pull { target },
         Op::Switch => HostOp::Switch,
-        Op::PullSwitch => HostOp::PullSwitch { target: commit()? },
+        Op::PullSwitch => HostOp::PullSwitch { target },
         Op::Test => HostOp::Test,
         Op::Rollback => HostOp::Rollback {
             to: args

@@ -5,9 +5,11 @@ use std::time::Duration;
 use crate::agent::JournalEntry;
 use crate::host::{AgentBinary, Generation, Repo, RunningSystem};
 use crate::ids::{CommandId, HostId, Token};
+use crate::lifecycle::{CommandArgs, Target};
 use crate::op::Op;
+use crate::order::{Misread, ServerOrder};
 use crate::report::ProgressStage;
-use crate::wire::agent::{AgentFrame, Args, Metrics, ServerFrame, TargetFrame};
+use crate::wire::agent::{AgentFrame, Metrics};
 
 /// What an agent is told once, at start.
 #[derive(Clone, Debug)]
@@ -49,11 +51,11 @@ pub enum AgentInput {
     Connected(AgentObservation),
     /// The connection is down, or could not be made.
     Disconnected,
-    /// A frame of the server. `fresh_id` is a new unique id, used only for a command of an
+    /// The server says something. `fresh_id` is a new unique id, used only for a command of an
     /// existing dashboard, which has none.
-    Frame {
-        /// The frame.
-        frame: ServerFrame,
+    Order {
+        /// What it says, or why it cannot be read.
+        order: Result<ServerOrder, Misread>,
         /// A new unique id.
         fresh_id: CommandId,
     },
@@ -162,9 +164,9 @@ pub enum AgentEffect {
         /// What to run.
         op: Op,
         /// Its arguments.
-        args: Args,
+        args: CommandArgs,
         /// The pinned target.
-        target: Option<TargetFrame>,
+        target: Option<Target>,
     },
     /// Find the process of a command started by an earlier agent process; answer with `JobFinished`.
     Attach {

@@ -6,11 +6,13 @@ use super::link::{RESEND_EVERY, send};
 use super::{AgentCore, AgentEffect, CommandRecord, JobExit, JobReport, JournalEntry, frames};
 use crate::host::Deployed;
 use crate::ids::{CommandId, CommitRef, LockHash, Sequence};
+use crate::lifecycle::Signal;
 use crate::op::Op;
+use crate::order::{Misread, MisreadCause, StartOrder};
 use crate::report::ProgressStage;
 use crate::time::Timestamp;
 use crate::wire::agent::{
-    Accepted, AgentFrame, CommandFrame, CommandRejected, OperationProgress, Stage, StageProgress,
+    Accepted, AgentFrame, CommandRejected, OperationProgress, Stage, StageProgress,
 };
 
 /// Time between SIGTERM and SIGKILL.
@@ -128,79 +130,89 @@ impl AgentCore {
 
     pub(super) fn start_command(
         &mut self,
-        frame: CommandFrame,
+        order: StartOrder,
         fresh_id: CommandId,
         now: Timestamp,
     ) -> Vec<AgentEffect> {
-        let id = match frame.command_id.as_deref().map(str::parse) {
-            None => fresh_id,
-            Some(Ok(id)) => id,
-            Some(Err(_)) => {
-                return vec![refuse(
-                    &frame,
-                    "malformed",
-                    "the command id is not a UUID",
-                    None,
-                )];
-            }
+        let seq = match self.fresh_number(order.command, order.seq) {
+            Ok(seq) => seq,
+            Err(answer) => return answer,
         };
-        if let Some(record) = self.journal.commands.get(&id) {
-            return self.answer_again(id, record.clone());
+        if let Some((code, reason)) = self.refusal(&order, now) {
+            return self.refuse_number(seq, order.command, code, reason);
         }
-        let seq = frame
-            .seq
-            .map_or_else(|| self.journal.high_water.next(), Sequence);
-        if seq <= self.journal.high_water {
-            return vec![refuse(
-                &frame,
-                "stale",
-                "a later command was already seen",
-                None,
-            )];
-        }
-        let refusal = self.refusal(&frame, now);
-        let op = match refusal {
-            Ok(op) => op,
-            Err((code, reason)) => {
-                let current = self.running.as_ref().map(|job| (job.op, job.pid));
-                return vec![
-                    self.journal_entry(JournalEntry::Refused { seq }),
-                    refuse(&frame, code, reason, current),
-                ];
-            }
-        };
-        self.start_job(id, op, seq, frame, now)
+        self.start_job(order.command.unwrap_or(fresh_id), seq, order, now)
     }
 
-    fn refusal(
-        &self,
-        frame: &CommandFrame,
-        now: Timestamp,
-    ) -> Result<Op, (&'static str, &'static str)> {
-        let Some(op) = Op::named(&frame.command) else {
-            return Err(("unknown-op", "this agent does not know that operation"));
+    /// A command that cannot be read is answered like any other that cannot be started; whatever
+    /// else cannot be read does nothing.
+    pub(super) fn refuse_misread(&mut self, misread: &Misread) -> Vec<AgentEffect> {
+        let Some(asked) = misread.asked else {
+            return Vec::new();
         };
-        if let Some(not_after) = frame.not_after {
-            // Without the server's time a lease cannot be judged, and then it counts as over.
-            let judged = self.server_time(now).map(Timestamp::as_millis);
-            if judged.is_none_or(|server_now| server_now > not_after) {
-                return Err(("lease", "the lease of the command ended before it arrived"));
-            }
+        let code = match misread.cause {
+            MisreadCause::UnknownOp(_) => "unknown-op",
+            MisreadCause::Field { .. } => "malformed",
+        };
+        match self.fresh_number(asked.command, asked.seq) {
+            Ok(seq) => self.refuse_number(seq, asked.command, code, &misread.to_string()),
+            Err(answer) => answer,
         }
-        match (op, &self.running) {
-            (Op::Restart, _) | (_, None) => Ok(op),
-            (_, Some(_)) => Err(("busy", "another command is running")),
+    }
+
+    /// The number of a command that may still be started; otherwise the answer to it.
+    fn fresh_number(
+        &self,
+        command: Option<CommandId>,
+        seq: Option<Sequence>,
+    ) -> Result<Sequence, Vec<AgentEffect>> {
+        if let Some(id) = command
+            && let Some(record) = self.journal.commands.get(&id)
+        {
+            return Err(self.answer_again(id, record.clone()));
         }
+        let seq = seq.unwrap_or_else(|| self.journal.high_water.next());
+        if seq <= self.journal.high_water {
+            let reason = "a later command was already seen";
+            return Err(vec![refuse(command, "stale", reason, None)]);
+        }
+        Ok(seq)
+    }
+
+    fn refuse_number(
+        &mut self,
+        seq: Sequence,
+        command: Option<CommandId>,
+        code: &str,
+        reason: &str,
+    ) -> Vec<AgentEffect> {
+        let current = self.running.as_ref().map(|job| (job.op, job.pid));
+        vec![
+            self.journal_entry(JournalEntry::Refused { seq }),
+            refuse(command, code, reason, current),
+        ]
+    }
+
+    fn refusal(&self, order: &StartOrder, now: Timestamp) -> Option<(&'static str, &'static str)> {
+        // Without the server's time a lease cannot be judged, and then it counts as over.
+        let in_time = |not_after| self.server_time(now).is_some_and(|time| time <= not_after);
+        if !order.not_after.is_none_or(in_time) {
+            return Some(("lease", "the lease of the command ended before it arrived"));
+        }
+        if order.op != Op::Restart && self.running.is_some() {
+            return Some(("busy", "another command is running"));
+        }
+        None
     }
 
     fn start_job(
         &mut self,
         id: CommandId,
-        op: Op,
         seq: Sequence,
-        frame: CommandFrame,
+        order: StartOrder,
         now: Timestamp,
     ) -> Vec<AgentEffect> {
+        let op = order.op;
         let record = CommandRecord {
             op,
             seq,
@@ -233,12 +245,11 @@ impl AgentCore {
             effects.push(AgentEffect::Reboot(id));
             return effects;
         }
-        let args = frame.args.unwrap_or_default();
         effects.push(AgentEffect::Spawn {
             command: id,
             op,
-            args,
-            target: frame.target,
+            args: order.args,
+            target: order.target,
         });
         effects
     }
@@ -254,7 +265,7 @@ impl AgentCore {
     pub(super) fn stop(
         &mut self,
         named: Option<CommandId>,
-        hard: bool,
+        signal: Signal,
         now: Timestamp,
     ) -> Vec<AgentEffect> {
         let Some(job) = self
@@ -269,7 +280,7 @@ impl AgentCore {
             // Its process has ended: there is nothing left to signal, and nothing to wait for.
             return self.still_up(*going_down.report, now);
         }
-        if hard {
+        if signal == Signal::Kill {
             job.stopping = Some(Stopping::Killing);
             return vec![AgentEffect::Kill(command)];
         }
@@ -286,16 +297,8 @@ impl AgentCore {
         if let Some(record) = self.journal.commands.get(&id) {
             return self.answer_again(id, record.clone());
         }
-        let frame = CommandFrame {
-            command_id: Some(id.to_string()),
-            ..CommandFrame::default()
-        };
-        vec![refuse(
-            &frame,
-            "not-running",
-            "this agent does not run that command",
-            None,
-        )]
+        let reason = "this agent does not run that command";
+        vec![refuse(Some(id), "not-running", reason, None)]
     }
 
     pub(super) fn escalate_kill(&mut self, now: Timestamp) -> Vec<AgentEffect> {
@@ -518,7 +521,7 @@ fn accepted(command: CommandId, pid: Option<i64>) -> AgentEffect {
 }
 
 fn refuse(
-    frame: &CommandFrame,
+    command: Option<CommandId>,
     code: &str,
     reason: &str,
     current: Option<(Op, Option<i64>)>,
@@ -527,7 +530,7 @@ fn refuse(
         reason: reason.to_owned(),
         current_command: current.map(|(op, _)| op.name().to_owned()),
         current_pid: current.and_then(|(_, pid)| pid),
-        command_id: frame.command_id.clone(),
+        command_id: command.map(|id| id.to_string()),
         code: Some(code.to_owned()),
     }))
 }

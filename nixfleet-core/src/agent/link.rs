@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::{AgentConfig, AgentCore, AgentEffect, AgentObservation, backoff, frames};
 use crate::ids::CommandId;
 use crate::op::Op;
+use crate::order::{Misread, ServerOrder, Welcome};
 use crate::time::Timestamp;
 use crate::wire::Field;
-use crate::wire::agent::{AgentFrame, CommandFrame, Confirm, KillCommand, Registered, ServerFrame};
+use crate::wire::agent::AgentFrame;
 
 /// How long the server may take to answer a registration.
 pub const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -115,31 +116,38 @@ impl AgentCore {
         }
     }
 
-    pub(super) fn frame(
+    pub(super) fn order(
         &mut self,
-        frame: ServerFrame,
+        order: Result<ServerOrder, Misread>,
         fresh_id: CommandId,
         now: Timestamp,
     ) -> Vec<AgentEffect> {
-        match frame {
-            ServerFrame::Registered(registered) => self.registered(&registered, now),
-            ServerFrame::Command(command) => self.command(command, fresh_id, now),
-            ServerFrame::KillCommand(kill) => self.kill(&kill, now),
-            ServerFrame::Confirm(confirm) => self.confirm(&confirm, now),
+        match order {
+            Ok(ServerOrder::Registered(welcome)) => self.registered(&welcome, now),
+            Ok(ServerOrder::Start(order)) => self.start_command(order, fresh_id, now),
+            Ok(ServerOrder::Stop {
+                command, signal, ..
+            }) => self.stop(Some(command), signal, now),
+            Ok(ServerOrder::StopRunning(signal)) => self.stop(None, signal, now),
+            Ok(ServerOrder::Confirm {
+                command,
+                server_time,
+            }) => self.confirm(command, server_time, now),
+            Err(misread) => self.refuse_misread(&misread),
         }
     }
 
-    fn registered(&mut self, registered: &Registered, now: Timestamp) -> Vec<AgentEffect> {
+    fn registered(&mut self, welcome: &Welcome, now: Timestamp) -> Vec<AgentEffect> {
         // The server read its clock after `register` was sent, so counting from there is never
         // behind it, however long the answer took: a late frame cannot outlive its lease. A
         // repeated answer tells nothing new.
         let Link::Registering { attempt, sent } = self.link else {
             return Vec::new();
         };
-        let offset = registered
+        let offset = welcome
             .server_time
-            .map(|server| server.saturating_sub(sent.as_millis()));
-        let confirms = registered.protocol.is_some();
+            .map(|server| server.as_millis().saturating_sub(sent.as_millis()));
+        let confirms = welcome.protocol.is_some();
         self.link = Link::Ready {
             attempt,
             since: now,
@@ -174,14 +182,17 @@ impl AgentCore {
             .collect()
     }
 
-    fn confirm(&mut self, confirm: &Confirm, now: Timestamp) -> Vec<AgentEffect> {
-        if let (Link::Ready { offset, .. }, Some(server)) = (&mut self.link, confirm.server_time) {
+    fn confirm(
+        &mut self,
+        command: CommandId,
+        server_time: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Vec<AgentEffect> {
+        if let (Link::Ready { offset, .. }, Some(server)) = (&mut self.link, server_time) {
             // A confirm may have been long on its way: it only ever moves the clock forward.
-            *offset = (*offset).max(Some(server.saturating_sub(now.as_millis())));
+            let told = server.as_millis().saturating_sub(now.as_millis());
+            *offset = (*offset).max(Some(told));
         }
-        let Ok(command) = confirm.command_id.parse::<CommandId>() else {
-            return Vec::new();
-        };
         let known = self.journal.commands.get(&command);
         if !known.is_some_and(|record| record.result.is_some() && !record.confirmed) {
             return Vec::new();
@@ -255,26 +266,6 @@ impl AgentCore {
         open.into_iter()
             .map(|command| self.journal_entry(super::JournalEntry::Confirmed { command }))
             .collect()
-    }
-
-    fn kill(&mut self, kill: &KillCommand, now: Timestamp) -> Vec<AgentEffect> {
-        let named = kill
-            .command_id
-            .as_deref()
-            .and_then(|text| text.parse().ok());
-        self.stop(named, kill.signal.ends_with("KILL"), now)
-    }
-
-    fn command(
-        &mut self,
-        frame: CommandFrame,
-        fresh_id: CommandId,
-        now: Timestamp,
-    ) -> Vec<AgentEffect> {
-        if frame.command == "stop" {
-            return self.stop(None, false, now);
-        }
-        self.start_command(frame, fresh_id, now)
     }
 
     #[must_use]

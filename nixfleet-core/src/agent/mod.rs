@@ -80,7 +80,7 @@ impl AgentCore {
         effects.extend(match input {
             AgentInput::Connected(observation) => self.connected(observation, now),
             AgentInput::Disconnected => self.disconnected(now),
-            AgentInput::Frame { frame, fresh_id } => self.frame(frame, fresh_id, now),
+            AgentInput::Order { order, fresh_id } => self.order(order, fresh_id, now),
             AgentInput::Observed(observation) => self.observed(observation),
             AgentInput::JobStarted { command, pid } => self.job_started(command, pid),
             AgentInput::JobFinished { command, report } => self.job_finished(command, *report, now),

@@ -4,6 +4,7 @@ use super::*;
 use crate::host::{LockReport, Repo, RunningSystem};
 use crate::ids::Sequence;
 use crate::wire::agent::*;
+use crate::wire::server_order;
 
 const INTERVAL: Duration = Duration::from_secs(5);
 
@@ -49,6 +50,13 @@ fn seen(commit: char, path: &str) -> AgentObservation {
     }
 }
 
+/// What the server says, as it arrives; `fresh` makes an id for what has none.
+fn told(frame: ServerFrame, fresh: u8) -> AgentInput {
+    let fresh_id = id(fresh);
+    let order = server_order(frame);
+    AgentInput::Order { order, fresh_id }
+}
+
 fn registered(core: &mut AgentCore, now: Timestamp) -> Vec<AgentEffect> {
     let mut effects = core.handle(AgentInput::Connected(seen('a', "/nix/store/a")), now);
     let frame = ServerFrame::Registered(Registered {
@@ -57,13 +65,7 @@ fn registered(core: &mut AgentCore, now: Timestamp) -> Vec<AgentEffect> {
         server_time: Some(now.as_millis()),
         ..Registered::default()
     });
-    effects.extend(core.handle(
-        AgentInput::Frame {
-            frame,
-            fresh_id: id(99),
-        },
-        now,
-    ));
+    effects.extend(core.handle(told(frame, 99), now));
     effects
 }
 
@@ -92,13 +94,7 @@ fn command(
         not_after: Some((now + Duration::from_secs(60)).as_millis()),
         ..CommandFrame::default()
     });
-    core.handle(
-        AgentInput::Frame {
-            frame,
-            fresh_id: id(99),
-        },
-        now,
-    )
+    core.handle(told(frame, 99), now)
 }
 
 fn finish(
@@ -257,13 +253,7 @@ fn c03_nothing_starts_at_or_below_the_high_water_mark_nor_after_the_lease() {
         not_after: Some(at(60).as_millis()),
         ..CommandFrame::default()
     });
-    let late = core.handle(
-        AgentInput::Frame {
-            frame,
-            fresh_id: id(99),
-        },
-        at(61),
-    );
+    let late = core.handle(told(frame, 99), at(61));
     assert_eq!(
         (spawns(&late), rejection(&late).as_deref()),
         (0, Some("lease"))
@@ -310,25 +300,13 @@ fn stopping_escalates_from_term_to_kill_after_three_seconds() {
             ..KillCommand::default()
         })
     };
-    let effects = core.handle(
-        AgentInput::Frame {
-            frame: kill(id(7)),
-            fresh_id: id(99),
-        },
-        at(1),
-    );
+    let effects = core.handle(told(kill(id(7)), 99), at(1));
     assert_eq!(
         rejection(&effects).as_deref(),
         Some("not-running"),
         "another id is not hit"
     );
-    let effects = core.handle(
-        AgentInput::Frame {
-            frame: kill(id(1)),
-            fresh_id: id(99),
-        },
-        at(1),
-    );
+    let effects = core.handle(told(kill(id(1)), 99), at(1));
     assert_eq!(effects, [AgentEffect::Terminate(id(1))]);
     assert!(core.handle_timeout(at(3)).is_empty());
     assert!(
@@ -346,6 +324,61 @@ fn stopping_escalates_from_term_to_kill_after_three_seconds() {
         (status(&done).status.as_str(), status(&done).exit_code),
         ("stopped", Some(130))
     );
+}
+
+#[test]
+fn a_stop_that_cannot_be_read_hits_no_other_command() {
+    let stop = |id: &str| {
+        let frame = ServerFrame::KillCommand(KillCommand {
+            signal: "KILL".into(),
+            command_id: Some(id.into()),
+            ..KillCommand::default()
+        });
+        told(frame, 99)
+    };
+    let mut core = ready();
+    let _ = command(&mut core, "switch", 1, 1, at(1));
+    for bad in ["", "1", "not-a-uuid"] {
+        let effects = core.handle(stop(bad), at(1));
+        assert_eq!(effects, [], "id {bad:?}");
+    }
+    let effects = core.handle(stop(&id(1).to_string()), at(1));
+    assert_eq!(effects, [AgentEffect::Kill(id(1))], "positive control");
+}
+
+#[test]
+fn a_command_that_cannot_be_read_is_refused_by_its_id_and_can_never_start() {
+    let frame = |target: &str, op: &str| {
+        ServerFrame::Command(CommandFrame {
+            command: op.into(),
+            command_id: Some(id(1).to_string()),
+            seq: Some(4),
+            target: Some(TargetFrame {
+                commit: target.into(),
+                lock_hash: None,
+            }),
+            ..CommandFrame::default()
+        })
+    };
+    let good = "a".repeat(40);
+    for (target, op, code) in [
+        ("main", "pull", "malformed"),
+        (&good, "from-the-future", "unknown-op"),
+    ] {
+        let mut core = ready();
+        let effects = core.handle(told(frame(target, op), 99), at(1));
+        assert_eq!(rejection(&effects).as_deref(), Some(code));
+        let AgentFrame::CommandRejected(rejected) = sent(&effects)[0] else {
+            panic!("{effects:?}")
+        };
+        assert_eq!(rejected.command_id, Some(id(1).to_string()));
+        assert_eq!(core.journal().high_water, Sequence(4));
+        let again = core.handle(told(frame(&good, "pull"), 99), at(1));
+        assert_eq!(rejection(&again).as_deref(), Some("stale"));
+    }
+    let mut core = ready();
+    let started = core.handle(told(frame(&good, "pull"), 99), at(1));
+    assert_eq!(spawns(&started), 1, "positive control");
 }
 
 #[test]
@@ -377,13 +410,7 @@ fn c04_results_are_reported_until_confirmed() {
         command_id: id(1).to_string(),
         server_time: None,
     });
-    let _ = core.handle(
-        AgentInput::Frame {
-            frame: confirm,
-            fresh_id: id(99),
-        },
-        at(61),
-    );
+    let _ = core.handle(told(confirm, 99), at(61));
     assert!(core.journal().unconfirmed().is_empty());
     assert!(
         !sent(&core.handle_timeout(at(200)))
@@ -477,24 +504,12 @@ fn an_existing_dashboard_without_ids_is_served() {
         host_id: "1".into(),
         ..Registered::default()
     });
-    let _ = core.handle(
-        AgentInput::Frame {
-            frame,
-            fresh_id: id(98),
-        },
-        at(0),
-    );
+    let _ = core.handle(told(frame, 98), at(0));
     let frame = ServerFrame::Command(CommandFrame {
         command: "pull".into(),
         ..CommandFrame::default()
     });
-    let effects = core.handle(
-        AgentInput::Frame {
-            frame,
-            fresh_id: id(1),
-        },
-        at(1),
-    );
+    let effects = core.handle(told(frame, 1), at(1));
     assert_eq!(spawns(&effects), 1);
     let done = finish(
         &mut core,
@@ -512,16 +527,7 @@ fn an_existing_dashboard_without_ids_is_served() {
         command: "stop".into(),
         ..CommandFrame::default()
     });
-    assert!(
-        core.handle(
-            AgentInput::Frame {
-                frame: stop,
-                fresh_id: id(2)
-            },
-            at(3)
-        )
-        .is_empty()
-    );
+    assert!(core.handle(told(stop, 2), at(3)).is_empty());
 }
 
 #[test]
@@ -536,8 +542,7 @@ fn c03_a_slow_answer_to_the_registration_does_not_stretch_a_lease() {
             server_time: Some(at(0).as_millis()),
             ..Registered::default()
         });
-        let fresh_id = id(99);
-        let slow = AgentInput::Frame { frame, fresh_id };
+        let slow = told(frame, 98);
         // The wait for an answer is bounded, so a very late one belongs to a new attempt.
         let _ = core.handle(slow, at(answer.min(29)));
         let frame = ServerFrame::Command(CommandFrame {
@@ -547,7 +552,7 @@ fn c03_a_slow_answer_to_the_registration_does_not_stretch_a_lease() {
             not_after: Some(at(60).as_millis()),
             ..CommandFrame::default()
         });
-        let effects = core.handle(AgentInput::Frame { frame, fresh_id }, at(arrives));
+        let effects = core.handle(told(frame, 98), at(arrives));
         assert_eq!(
             spawns(&effects),
             starts,
@@ -662,8 +667,7 @@ fn an_existing_dashboard_gets_a_new_connection_after_a_switch_ours_does_not() {
             server_time: Some(at(0).as_millis()),
             ..Registered::default()
         });
-        let fresh_id = id(98);
-        let _ = core.handle(AgentInput::Frame { frame, fresh_id }, at(0));
+        let _ = core.handle(told(frame, 98), at(0));
         for (op, number, exit, expected) in [
             ("pull", 1, 0, false),
             ("switch", 2, 1, false),
@@ -729,13 +733,13 @@ fn a_machine_that_stays_up_after_its_reboot_command_ends_the_command_after_ten_m
 
 #[test]
 fn a_stop_ends_the_wait_for_a_machine_that_does_not_go_down() {
-    let stop = || AgentInput::Frame {
-        frame: ServerFrame::KillCommand(KillCommand {
+    let stop = || {
+        let frame = ServerFrame::KillCommand(KillCommand {
             signal: "TERM".into(),
             command_id: Some(id(1).to_string()),
             ..KillCommand::default()
-        }),
-        fresh_id: id(99),
+        });
+        told(frame, 99)
     };
     let mut core = going_down();
     let result = status(&core.handle(stop(), at(4)));
@@ -850,8 +854,7 @@ fn c04_a_result_that_the_registration_could_not_hold_follows_it_at_once() {
             protocol: ours.then_some(PROTOCOL_VERSION),
             ..Registered::default()
         });
-        let fresh_id = id(98);
-        let effects = core.handle(AgentInput::Frame { frame, fresh_id }, at(9));
+        let effects = core.handle(told(frame, 98), at(9));
         let frames = sent(&effects);
         assert!(matches!(frames.last(), Some(AgentFrame::Heartbeat(_))));
         let follows = matches!(frames[0], AgentFrame::Status(_));

@@ -5,10 +5,12 @@ use super::{Effect, Fleet, Host, HostRecord};
 use crate::host::{AgentProtocol, HostObservation, ObservationUpdate, Presence};
 use crate::ids::{CommandId, ConnectionId, HostId};
 use crate::lifecycle::{Address, Event, ExitReport, Hello, half_of};
+use crate::op::Op;
+use crate::order::{ServerOrder, Welcome};
 use crate::report::{AgentReport, HeartbeatReport, ProgressStage, Registration};
 use crate::sync::ProgressView;
 use crate::time::Timestamp;
-use crate::wire::agent::{PROTOCOL_VERSION, Registered, ServerFrame};
+use crate::wire::agent::{CAPABILITY_COMMANDS, PROTOCOL_VERSION};
 
 /// Close code "policy violation" (RFC 6455, 7.4.1).
 const POLICY: u16 = 1008;
@@ -46,11 +48,11 @@ impl Fleet {
                     return;
                 };
                 let to = rejection.command.map_or_else(Address::default, Address::of);
-                self.note_agent_runs(&host, rejection.current.as_deref());
+                self.note_agent_runs(&host, rejection.current);
                 let event = Event::Rejected {
                     to,
                     reason: rejection.reason,
-                    current: rejection.current,
+                    current: rejection.current.map(|op| op.name().to_owned()),
                 };
                 self.owned_command_event(turn, &host, id, &event, now);
             }
@@ -128,7 +130,7 @@ impl Fleet {
             .last_seq
             .max(registration.last_seq.unwrap_or_default());
         turn.host_changed(&id);
-        turn.sends.push(self.registered_frame(&id, connection, now));
+        turn.sends.push(self.welcome(&id, connection, now));
         self.take_in(turn, &id, registration.facts, now);
         self.hello(
             turn,
@@ -177,18 +179,18 @@ impl Fleet {
         }
     }
 
-    fn registered_frame(&self, id: &HostId, connection: ConnectionId, now: Timestamp) -> Effect {
-        let frame = ServerFrame::Registered(Registered {
-            host_id: id.to_string(),
+    fn welcome(&self, id: &HostId, connection: ConnectionId, now: Timestamp) -> Effect {
+        let order = ServerOrder::Registered(Welcome {
+            host: id.to_string(),
             server_version: Some(self.config.server_version.clone()),
             protocol: Some(PROTOCOL_VERSION),
-            capabilities: vec![crate::wire::agent::CAPABILITY_COMMANDS.to_owned()],
-            server_time: Some(now.as_millis()),
+            capabilities: vec![CAPABILITY_COMMANDS.to_owned()],
+            server_time: Some(now),
         });
         Effect::Send {
             connection,
             command: None,
-            frame: Box::new(frame),
+            order: Box::new(order),
         }
     }
 
@@ -241,14 +243,14 @@ impl Fleet {
             turn.host_changed(id);
         }
         self.take_in(turn, id, beat.facts, now);
-        self.note_agent_runs(id, beat.pending_op.as_deref());
+        self.note_agent_runs(id, beat.pending_op);
         let Some(host) = self.hosts.get(id).filter(|host| !host.open.is_empty()) else {
             return;
         };
         let existing = host.record.identity.protocol == AgentProtocol::Existing;
         let running = match (beat.command, beat.pending_op) {
             (Some(command), _) => Some(Address::of(command)),
-            (None, Some(op)) if existing => Some(Address::op(crate::op::Op::named(&op))),
+            (None, Some(op)) if existing => Some(Address::op(Some(op))),
             (None, Some(_) | None) => None,
         };
         let observation = host.record.observation.clone();
@@ -262,10 +264,10 @@ impl Fleet {
         self.start_next(turn, id, now);
     }
 
-    /// What an agent says it runs, by the name of the operation.
-    pub(super) fn note_agent_runs(&mut self, id: &HostId, op: Option<&str>) {
+    /// What an agent says it runs.
+    pub(super) fn note_agent_runs(&mut self, id: &HostId, op: Option<Op>) {
         if let Some(host) = self.hosts.get_mut(id) {
-            host.agent_runs = op.and_then(crate::op::Op::named);
+            host.agent_runs = op;
         }
     }
 

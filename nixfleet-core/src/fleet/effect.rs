@@ -7,8 +7,8 @@ use super::snapshot::HostRecord;
 use crate::desired::RemoteWatch;
 use crate::ids::{CommandId, ConnectionId, HostId, StateVersion};
 use crate::lifecycle::Command;
+use crate::order::ServerOrder;
 use crate::sync::{Delta, EventView};
-use crate::wire::agent::ServerFrame;
 
 /// One thing to do. All [`Effect::Persist`] of one call belong into one transaction, and nothing
 /// after them may be done before it is durable.
@@ -16,15 +16,15 @@ use crate::wire::agent::ServerFrame;
 pub enum Effect {
     /// Store a record.
     Persist(Box<Record>),
-    /// Send a frame to an agent. If it carries a command and cannot be sent, say so with
+    /// Tell an agent something. If it starts a command and cannot be sent, say so with
     /// `Input::SendFailed`.
     Send {
         /// The connection.
         connection: ConnectionId,
         /// The command it starts, if it does.
         command: Option<CommandId>,
-        /// The frame.
-        frame: Box<ServerFrame>,
+        /// What to tell it.
+        order: Box<ServerOrder>,
     },
     /// Close a connection with a code and a reason (RFC 6455, 7.4).
     Close {

@@ -5,10 +5,12 @@ use super::{Effect, Fleet, Timer};
 use crate::admission::Admitted;
 use crate::host::{DeployEvidence, Update};
 use crate::ids::{CommandId, HostId, Sequence};
-use crate::lifecycle::{Command, Event, ExitReport, Phase, Signal, Step, Transcript, late_result};
+use crate::lifecycle::{
+    Command, CommandArgs, Event, ExitReport, Phase, Signal, Step, Transcript, late_result,
+};
+use crate::order::{ServerOrder, StartOrder};
 use crate::report::CommandResult;
 use crate::time::Timestamp;
-use crate::wire::agent::{Args, CommandFrame, Confirm, KillCommand, ServerFrame, TargetFrame};
 
 impl Fleet {
     /// Journals and sends an admitted command.
@@ -206,37 +208,25 @@ impl Fleet {
             return;
         };
         let existing = command.protocol == crate::host::AgentProtocol::Existing;
-        let frame = if existing {
-            CommandFrame {
-                command: command.op.name().to_owned(),
-                ..CommandFrame::default()
-            }
-        } else {
-            let generation = command
-                .rollback
-                .as_ref()
-                .map(|generation| generation.number);
-            let target = command.target.map(|target| TargetFrame {
-                commit: target.commit.to_string(),
-                lock_hash: target.lock.map(|lock| lock.to_string()),
-            });
-            CommandFrame {
-                command: command.op.name().to_owned(),
-                command_id: Some(id.to_string()),
-                seq: Some(command.seq.0),
-                not_after: command.not_after.map(Timestamp::as_millis),
-                args: Some(Args {
-                    generation,
+        let mut order = StartOrder::of(command.op);
+        if !existing {
+            let generation = command.rollback.as_ref();
+            order = StartOrder {
+                command: Some(id),
+                seq: Some(command.seq),
+                not_after: command.not_after,
+                args: CommandArgs {
+                    generation: generation.map(|generation| generation.number),
                     input: command.args.input.clone(),
-                }),
-                target,
-            }
-        };
-        let frame = Box::new(ServerFrame::Command(frame));
+                },
+                target: command.target,
+                ..order
+            };
+        }
         turn.sends.push(Effect::Send {
             connection,
             command: Some(id),
-            frame,
+            order: Box::new(ServerOrder::Start(order)),
         });
     }
 
@@ -252,26 +242,19 @@ impl Fleet {
         else {
             return;
         };
-        let frame = if command.protocol == crate::host::AgentProtocol::Existing {
-            ServerFrame::Command(CommandFrame {
-                command: "stop".to_owned(),
-                ..CommandFrame::default()
-            })
+        let order = if command.protocol == crate::host::AgentProtocol::Existing {
+            ServerOrder::StopRunning(Signal::Term)
         } else {
-            let signal = match signal {
-                Signal::Term => "TERM",
-                Signal::Kill => "KILL",
-            };
-            ServerFrame::KillCommand(KillCommand {
-                signal: signal.to_owned(),
+            ServerOrder::Stop {
+                command: id,
+                signal,
                 pid: command.pid,
-                command_id: Some(id.to_string()),
-            })
+            }
         };
         turn.sends.push(Effect::Send {
             connection,
             command: None,
-            frame: Box::new(frame),
+            order: Box::new(order),
         });
     }
 
@@ -286,14 +269,14 @@ impl Fleet {
         let Some(connection) = self.hosts.get(host).and_then(|host| host.connection) else {
             return;
         };
-        let frame = ServerFrame::Confirm(Confirm {
-            command_id: id.to_string(),
-            server_time: Some(now.as_millis()),
-        });
+        let order = ServerOrder::Confirm {
+            command: id,
+            server_time: Some(now),
+        };
         turn.sends.push(Effect::Send {
             connection,
             command: None,
-            frame: Box::new(frame),
+            order: Box::new(order),
         });
     }
 

@@ -18,7 +18,7 @@ use crate::lifecycle::{Phase, Signal};
 use crate::op::Op;
 use crate::sync::{Deltas, Replica, ServerMessage, parts};
 use crate::wire::agent::{AgentFrame, ServerFrame};
-use crate::wire::{agent_message, decode_agent_frame, decode_server_frame};
+use crate::wire::{agent_message, decode_agent_frame, decode_server_frame, server_order};
 
 const HOST: &str = "web-1";
 
@@ -223,14 +223,14 @@ impl World {
                     assert!(persisting, "everything is persisted before anything leaves");
                 }
                 Effect::Send {
-                    connection, frame, ..
+                    connection, order, ..
                 } => {
                     persisting = false;
                     if self.connection == Some(connection) {
-                        let text = serde_json::to_string(&frame).unwrap();
-                        let frame: ServerFrame = decode_server_frame(&text).unwrap();
+                        let text = serde_json::to_string(&ServerFrame::from(*order)).unwrap();
+                        let order = server_order(decode_server_frame(&text).unwrap());
                         let fresh_id = self.fresh_id();
-                        self.agent(AgentInput::Frame { frame, fresh_id });
+                        self.agent(AgentInput::Order { order, fresh_id });
                     }
                 }
                 Effect::Close { connection, .. } => {

@@ -1,4 +1,4 @@
-//! Frames to domain values and back. The only fallible step: after it nothing is checked again.
+//! Frames of an agent to reports. The only fallible step: after it nothing is checked again.
 
 use std::str::FromStr;
 
@@ -156,7 +156,7 @@ fn heartbeat(beat: Heartbeat, identity: &HostIdentity) -> Result<HeartbeatReport
             identity,
         )?,
         command: optional("command_id", beat.command_id)?,
-        pending_op: beat.pending_command.filter(|op| !op.is_empty()).map(cut),
+        pending_op: beat.pending_command.as_deref().and_then(Op::named),
         nixpkgs_version: beat.nixpkgs_version.map(cut),
     })
 }
@@ -227,10 +227,7 @@ fn rejection(rejected: CommandRejected) -> Result<Rejection, WireError> {
         command: optional("command_id", rejected.command_id)?,
         reason: cut(rejected.reason),
         code: rejected.code.map(cut),
-        current: rejected
-            .current_command
-            .filter(|op| !op.is_empty())
-            .map(cut),
+        current: rejected.current_command.as_deref().and_then(Op::named),
     })
 }
 

@@ -1,10 +1,12 @@
-//! What travels: serde structs of both protocols, tolerant of unknown and missing fields, and the
-//! conversions into domain types, which are the only fallible step (specs 03 and 04).
+//! What travels between agent and server: serde structs, tolerant of unknown and missing fields, and
+//! their conversion into reports of agents and orders of servers, which is the only fallible step
+//! (spec 03). What travels to browsers is in [`crate::sync`].
 
 pub mod agent;
-pub mod browser;
 mod convert;
 mod field;
+mod order;
 
 pub use convert::{AgentReport, WireError, agent_message, decode_agent_frame, decode_server_frame};
 pub use field::Field;
+pub use order::server_order;

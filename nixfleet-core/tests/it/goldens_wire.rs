@@ -11,7 +11,7 @@ use nixfleet_core::sync::{ClientMessage, Replica, ServerMessage};
 use nixfleet_core::wire::agent::{
     AgentFrame, CAPABILITY_COMMANDS, CAPABILITY_DEPLOYED, CAPABILITY_LOCK, ServerFrame,
 };
-use nixfleet_core::wire::{agent_message, decode_agent_frame, decode_server_frame};
+use nixfleet_core::wire::{agent_message, decode_agent_frame, decode_server_frame, server_order};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -50,7 +50,12 @@ fn told(name: &str, sample: &Value) -> String {
         "agent" => agent(&text, &identity(sample["agent"].as_str().unwrap())),
         "server" => {
             let frame = decode_server_frame(&text).unwrap();
-            written(name, &text, &frame)
+            let mut told = written(name, &text, &frame);
+            match server_order(frame) {
+                Ok(order) => writeln!(told, "{order:#?}").unwrap(),
+                Err(misread) => writeln!(told, "refused: {misread}\n{:#?}", misread.asked).unwrap(),
+            }
+            told
         }
         "live-server" => {
             let message: ServerMessage = serde_json::from_str(&text).unwrap();

@@ -18,7 +18,7 @@ use nixfleet_core::fleet::{
 use nixfleet_core::host::{Actor, LockReport, Repo, RunningSystem};
 use nixfleet_core::lifecycle::{Command, Phase, Signal};
 use nixfleet_core::wire::agent::{AgentFrame, ServerFrame};
-use nixfleet_core::wire::{agent_message, decode_agent_frame};
+use nixfleet_core::wire::{agent_message, decode_agent_frame, server_order};
 use nixfleet_core::{CommandId, CommitId, ConnectionId, Op, Timestamp};
 use stateright::{Checker, Model, Property};
 
@@ -247,9 +247,10 @@ impl World {
             match effect {
                 Effect::Persist(record) => self.store(*record),
                 Effect::Send {
-                    connection, frame, ..
+                    connection, order, ..
                 } => {
                     if self.connection == Some(connection) {
+                        let frame = Box::new(ServerFrame::from(*order));
                         self.network.push(Frame::Down(connection, frame));
                     }
                 }
@@ -433,10 +434,8 @@ impl World {
             }
             Frame::Down(connection, frame) if self.connection == Some(connection) => {
                 let fresh_id = CommandId::from_bytes([255; 16]);
-                self.agent(AgentInput::Frame {
-                    frame: *frame,
-                    fresh_id,
-                });
+                let order = server_order(*frame);
+                self.agent(AgentInput::Order { order, fresh_id });
             }
             Frame::Up(..) | Frame::Down(..) => {}
         }

@@ -3,7 +3,7 @@
 use nixfleet_core::agent::{AgentCore, AgentEffect, AgentInput, JobExit};
 use nixfleet_core::fleet::Input;
 use nixfleet_core::wire::agent::{AgentFrame, ServerFrame};
-use nixfleet_core::wire::{agent_message, decode_agent_frame, decode_server_frame};
+use nixfleet_core::wire::{agent_message, decode_agent_frame, decode_server_frame, server_order};
 use nixfleet_core::{CommandId, ConnectionId, Op};
 
 use super::machine::{Agent, Job, interrupted};
@@ -69,10 +69,11 @@ impl Stage {
         if self.machines[&name].is_existing() {
             existing::frame(self, &name, frame);
         } else {
+            let order = server_order(frame);
             self.spare_ids += 1;
             let fresh_id =
                 CommandId::from_bytes(u128::from(u64::MAX - self.spare_ids).to_be_bytes());
-            self.agent(&name, AgentInput::Frame { frame, fresh_id });
+            self.agent(&name, AgentInput::Order { order, fresh_id });
         }
     }
 
@@ -148,7 +149,7 @@ impl Stage {
                     target,
                     args,
                 } => {
-                    let target = target.and_then(|target| target.commit.chars().next());
+                    let target = target.and_then(|target| target.commit.to_string().chars().next());
                     machine.spawn(command, op, target, args.generation);
                     let pid = 4711;
                     self.agent(name, AgentInput::JobStarted { command, pid });

@@ -194,9 +194,9 @@ impl Stage {
                 Effect::Persist(record) => stored.push(*record),
                 Effect::Send {
                     connection,
-                    frame,
+                    order,
                     command,
-                } => self.send_down(connection, command, &frame),
+                } => self.send_down(connection, command, &(*order).into()),
                 Effect::Close {
                     connection, reason, ..
                 } => {

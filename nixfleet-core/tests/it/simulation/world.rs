@@ -14,7 +14,7 @@ use nixfleet_core::sync::{
     ClientMessage, Delta, Replica, ReplicaStep, ServerMessage, frame, parts,
 };
 use nixfleet_core::wire::agent::{AgentFrame, ServerFrame};
-use nixfleet_core::wire::{agent_message, decode_agent_frame, decode_server_frame};
+use nixfleet_core::wire::{agent_message, decode_agent_frame, decode_server_frame, server_order};
 use nixfleet_core::{CommandId, ConnectionId, Op, Timestamp};
 
 use crate::witness::Witness;
@@ -144,9 +144,9 @@ impl World {
                 && let Some((_, text)) = line.down.pop_front()
             {
                 let machine = line.machine;
-                let frame = decode_server_frame(&text).unwrap();
+                let order = server_order(decode_server_frame(&text).unwrap());
                 let fresh_id = self.fresh_id();
-                self.agent(machine, AgentInput::Frame { frame, fresh_id });
+                self.agent(machine, AgentInput::Order { order, fresh_id });
             }
             self.cut(connection);
         }
@@ -188,9 +188,9 @@ impl World {
                 Effect::Persist(record) => transaction.push(*record),
                 Effect::Send {
                     connection,
-                    frame,
+                    order,
                     command,
-                } => self.send_down(connection, command, &frame),
+                } => self.send_down(connection, command, &(*order).into()),
                 Effect::Close { connection, .. } => self.cut(connection),
                 Effect::Publish(delta) => deltas.push(delta),
                 Effect::Reply { .. } => {}
@@ -314,7 +314,8 @@ impl World {
                     target,
                     ..
                 } => {
-                    let target = target.and_then(|t| u64::from_str_radix(&t.commit, 16).ok());
+                    let target =
+                        target.and_then(|t| u64::from_str_radix(&t.commit.to_string(), 16).ok());
                     let ends = self.now + Duration::from_secs(1 + self.rng.below(90));
                     self.machines[machine].spawn(command, op, target, ends);
                 }
@@ -464,9 +465,9 @@ impl World {
                     if up {
                         self.arrive_up(connection, &text);
                     } else {
-                        let frame = decode_server_frame(&text).unwrap();
+                        let order = server_order(decode_server_frame(&text).unwrap());
                         let fresh_id = self.fresh_id();
-                        self.agent(machine, AgentInput::Frame { frame, fresh_id });
+                        self.agent(machine, AgentInput::Order { order, fresh_id });
                     }
                 }
             }
