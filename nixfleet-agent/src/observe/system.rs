@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nixfleet_core::StorePath;
+
 use super::Occasion;
 use super::fingerprint::Fingerprint;
 use crate::config::{Config, SystemProbe};
@@ -212,9 +214,13 @@ impl SystemObserver {
     }
 
     fn version_of(&mut self, path: &str, occasion: Occasion) -> Version {
+        // What a store path says never changes; another name may come to mean something else.
+        let lasts = path
+            .parse::<StorePath>()
+            .is_ok_and(|path| path.is_content_addressed());
         if let Some((known, version)) = &self.version
             && known == path
-            && (occasion == Occasion::Heartbeat || version.revision.is_some())
+            && (occasion == Occasion::Heartbeat || (lasts && version.revision.is_some()))
         {
             return version.clone();
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nixfleet_core::agent::{self, AgentObservation, JobReport};
+use nixfleet_core::agent::{self, AgentObservation, JobReport, RecordedExit, Sighting};
 use nixfleet_core::host::{AgentBinary, Generation, LockReport, Repo, RunningSystem};
 use nixfleet_core::ids::CommitRef;
 use nixfleet_core::wire::agent as wire;
@@ -95,7 +95,7 @@ pub fn report(
         JobEnd::Exited(exit) => exited(*exit, after, error_line, group_empty),
         JobEnd::Interrupted => JobReport {
             group_empty,
-            ..without_process(agent::JobExit::Interrupted, after)
+            ..JobReport::bare(agent::JobExit::Interrupted, after)
         },
         JobEnd::NeverStarted => not_started(
             "the agent or its supervisor went away before the command was started; nothing was run",
@@ -106,21 +106,7 @@ pub fn report(
 
 /// Nothing was run.
 pub fn not_started(why: impl Into<String>, after: AgentObservation) -> JobReport {
-    without_process(agent::JobExit::NotStarted(why.into()), after)
-}
-
-/// An end without any process of its own.
-pub fn without_process(exit: agent::JobExit, after: AgentObservation) -> JobReport {
-    JobReport {
-        exit,
-        message: None,
-        group_empty: true,
-        stop_asked: false,
-        duration: Duration::ZERO,
-        before: None,
-        after,
-        tests: Vec::new(),
-    }
+    JobReport::bare(agent::JobExit::NotStarted(why.into()), after)
 }
 
 fn exited(
@@ -129,21 +115,30 @@ fn exited(
     error_line: Option<String>,
     group_empty: bool,
 ) -> JobReport {
-    let ended = match (&exit.problem, exit.stages.is_empty(), exit.signal) {
-        (Some(problem), true, _) if !exit.stopped => agent::JobExit::NotStarted(problem.clone()),
-        (_, _, Some(signal)) if !exit.timed_out => agent::JobExit::Signal(signal),
-        _ => agent::JobExit::Code(exit.code),
+    // What a `pull-switch` builds is what its pull has left behind.
+    let mut begun = exit.stages.iter().filter(|stage| stage.name != "pull");
+    let recorded = RecordedExit {
+        code: exit.code,
+        signal: exit.signal,
+        timed_out: exit.timed_out,
+        stopped: exit.stopped,
+        started: !exit.stages.is_empty(),
+        problem: exit.problem.clone(),
     };
     JobReport {
-        exit: ended,
-        message: (exit.code != 0)
-            .then(|| exit.problem.clone().or(error_line))
-            .flatten(),
+        message: exit.problem.or(error_line),
         group_empty: group_empty && exit.survivors.is_empty(),
         stop_asked: exit.stopped,
         duration: Duration::from_millis(exit.duration_ms),
-        before: before(&exit, &after),
-        after,
+        at_start: begun
+            .next()
+            .and_then(|stage| stage.before.as_ref())
+            .map(captured),
+        at_end: exit
+            .stages
+            .last()
+            .and_then(|stage| stage.after.as_ref())
+            .map(captured),
         tests: exit
             .tests
             .iter()
@@ -157,42 +152,15 @@ fn exited(
                 },
             })
             .collect(),
+        ..JobReport::bare(recorded.into(), after)
     }
 }
 
-/// What the supervisor recorded right before the build, the activation or the tests began: before the
-/// first stage that is not the pull. It survives a crash of the agent, because the supervisor keeps it.
-///
-/// The checkout is left out if it changed until the supervisor's second look, or the system that it saw
-/// then does not run any more: its inputs are then not those of what runs now.
-fn before(exit: &JobExit, after: &AgentObservation) -> Option<AgentObservation> {
-    let first = exit.stages.iter().find(|stage| stage.name != "pull")?;
-    let last = exit.stages.last()?;
-    let (then, end) = (first.before.as_ref()?, last.after.as_ref());
-    let mut seen = captured(then);
-    let unchanged = end.is_some_and(|end| {
-        end.repo == then.repo
-            && end.system.as_deref() == after.system.path.as_ref().map(|p| p.as_str())
-    });
-    if !unchanged {
-        seen.repo = None;
-    }
-    // A store path never changes what it claims to be built from.
-    if seen.system.path == after.system.path {
-        seen.system.configuration_revision = after.system.configuration_revision.clone();
-    }
-    Some(seen)
-}
-
-fn captured(then: &Captured) -> AgentObservation {
-    AgentObservation {
+fn captured(then: &Captured) -> Sighting {
+    Sighting {
         repo: then.repo.as_ref().and_then(captured_repo),
+        system: then.system.as_deref().and_then(path_or_name),
         failed_units: then.failed_units.clone(),
-        system: RunningSystem {
-            path: then.system.as_deref().and_then(path_or_name),
-            ..RunningSystem::default()
-        },
-        ..AgentObservation::default()
     }
 }
 

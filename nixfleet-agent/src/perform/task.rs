@@ -82,7 +82,7 @@ impl Task {
             Ok(Some(spec)) => spec,
             Ok(None) => {
                 let after = self.look().await;
-                let report = convert::without_process(JobExit::Code(0), after);
+                let report = JobReport::bare(JobExit::Code(0), after);
                 return self.finish(report).await;
             }
             Err(why) => return self.not_started(why).await,
@@ -112,7 +112,7 @@ impl Task {
                 // Its intent was written down, but not even a folder is left: nobody knows.
                 tracing::warn!(command = %self.id, %error, "an earlier command cannot be found");
                 let after = self.look().await;
-                let report = convert::without_process(JobExit::Interrupted, after);
+                let report = JobReport::bare(JobExit::Interrupted, after);
                 self.finish(report).await;
             }
         }

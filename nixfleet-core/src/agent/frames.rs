@@ -2,8 +2,8 @@
 
 use super::jobs::{Ended, RunningJob};
 use super::{AgentConfig, AgentObservation, CommandRecord, JobExit, JobReport, Journal};
-use crate::host::{AgentBinary, Deployed, Generation, LockReport, TestKey};
-use crate::ids::CommandId;
+use crate::host::{AgentBinary, Deployed, Generation, LockReport, Repo, TestKey};
+use crate::ids::{CommandId, CommitRef, StorePath};
 use crate::op::Op;
 use crate::time::Timestamp;
 use crate::wire::Field;
@@ -104,10 +104,11 @@ pub(super) fn result(
         (JobExit::Interrupted, _) => {
             Some("the command was interrupted and left no result".to_owned())
         }
+        // What a command that succeeded wrote to its error output is no complaint.
+        (JobExit::Code(0), _) => None,
         (JobExit::Code(_) | JobExit::Signal(_), _) => report.message.clone(),
     };
     let stopped = ended == Ended::OnRequest;
-    let units = |seen: &AgentObservation| seen.failed_units.clone();
     StatusReport {
         status: status.to_owned(),
         command: job.op.name().to_owned(),
@@ -118,10 +119,10 @@ pub(super) fn result(
         seq: Some(job.seq.0),
         duration_ms: u64::try_from(report.duration.as_millis()).ok(),
         failed_units: report
-            .before
+            .at_start
             .as_ref()
-            .and_then(units)
-            .zip(units(&report.after))
+            .and_then(|start| start.failed_units.clone())
+            .zip(report.after.failed_units.clone())
             .map(|(before, after)| FailedUnits { before, after }),
         tests: (job.op == Op::Test).then(|| test_report(report, stopped, deployed)),
         interrupted: matches!(report.exit, JobExit::Interrupted),
@@ -150,11 +151,20 @@ pub(super) fn restart_result(
 }
 
 fn test_report(report: &JobReport, stopped: bool, deployed: Option<&Deployed>) -> TestReport {
-    let key = report
-        .before
-        .as_ref()
-        .and_then(|before| test_key(before, deployed));
-    let key_end = test_key(&report.after, deployed);
+    let start = report.at_start.as_ref();
+    let key = test_key(
+        start.and_then(|start| start.system.clone()),
+        report.claimed_at_start(),
+        report.unchanged_checkout(),
+        deployed,
+    );
+    let after = &report.after;
+    let key_end = test_key(
+        after.system.path.clone(),
+        after.system.configuration_revision,
+        after.repo,
+        deployed,
+    );
     let failed: Vec<String> = report
         .tests
         .iter()
@@ -196,8 +206,13 @@ fn test_report(report: &JobReport, stopped: bool, deployed: Option<&Deployed>) -
 
 /// What is under test: the deployed inputs and the running path or, where the host keeps no
 /// deployment record, the commit that the running system claims with the lock checked out at it.
-fn test_key(seen: &AgentObservation, deployed: Option<&Deployed>) -> Option<TestKey> {
-    let store_path = seen.system.path.clone()?;
+fn test_key(
+    path: Option<StorePath>,
+    claim: Option<CommitRef>,
+    repo: Option<Repo>,
+    deployed: Option<&Deployed>,
+) -> Option<TestKey> {
+    let store_path = path?;
     match deployed {
         Some(deployed) => Some(TestKey {
             commit: deployed.commit?,
@@ -205,10 +220,8 @@ fn test_key(seen: &AgentObservation, deployed: Option<&Deployed>) -> Option<Test
             store_path: Some(store_path),
         }),
         None => {
-            let commit = seen.system.claimed_commit()?;
-            let repo = seen
-                .repo
-                .filter(|repo| repo.commit == commit && !repo.dirty)?;
+            let commit = claim?;
+            let repo = repo.filter(|repo| repo.commit == commit && !repo.dirty)?;
             Some(TestKey {
                 commit,
                 lock: repo.lock.hash()?,

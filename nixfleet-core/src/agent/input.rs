@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::agent::JournalEntry;
 use crate::host::{AgentBinary, Generation, Repo, RunningSystem};
-use crate::ids::{CommandId, HostId, Token};
+use crate::ids::{CommandId, CommitRef, HostId, StorePath, Token};
 use crate::lifecycle::{CommandArgs, Target};
 use crate::op::Op;
 use crate::order::{Misread, ServerOrder};
@@ -122,6 +122,44 @@ pub enum JobExit {
     Interrupted,
 }
 
+/// The end of a command's processes, as its supervisor wrote it down.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordedExit {
+    /// Exit code of the process that ended it, 128 + signal, 124 beyond a time limit, 127 for a
+    /// program that could not be started.
+    pub code: i32,
+    /// The signal that ended that process.
+    pub signal: Option<i32>,
+    /// A time limit ended it.
+    pub timed_out: bool,
+    /// A stop was asked for before its end.
+    pub stopped: bool,
+    /// Any process was to be run.
+    pub started: bool,
+    /// Why nothing ran, or could go on, for people.
+    pub problem: Option<String>,
+}
+
+impl From<RecordedExit> for JobExit {
+    fn from(recorded: RecordedExit) -> Self {
+        match recorded {
+            RecordedExit {
+                started: false,
+                stopped: false,
+                problem: Some(problem),
+                ..
+            } => JobExit::NotStarted(problem),
+            // A signal that a time limit sent says less than that it was the time limit.
+            RecordedExit {
+                signal: Some(signal),
+                timed_out: false,
+                ..
+            } => JobExit::Signal(signal),
+            RecordedExit { code, .. } => JobExit::Code(code),
+        }
+    }
+}
+
 /// The result of one test script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestOutcome {
@@ -131,12 +169,33 @@ pub struct TestOutcome {
     pub passed: Option<bool>,
 }
 
+/// What the supervisor of a command saw at one moment; a part that it could not read is `None`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sighting {
+    /// The config checkout.
+    pub repo: Option<Repo>,
+    /// The running system.
+    pub system: Option<StorePath>,
+    /// Failed units.
+    pub failed_units: Option<Vec<String>>,
+}
+
+impl From<&AgentObservation> for Sighting {
+    fn from(seen: &AgentObservation) -> Self {
+        Self {
+            repo: seen.repo,
+            system: seen.system.path.clone(),
+            failed_units: seen.failed_units.clone(),
+        }
+    }
+}
+
 /// How a command ended, with what was seen before and after.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobReport {
     /// How its process ended.
     pub exit: JobExit,
-    /// The last line of its error output, for people.
+    /// What its supervisor complained about, or the last line of its error output, for people.
     pub message: Option<String>,
     /// Whether its process group is empty.
     pub group_empty: bool,
@@ -144,12 +203,53 @@ pub struct JobReport {
     pub stop_asked: bool,
     /// How long it ran.
     pub duration: Duration,
-    /// What the host looked like when the build or the tests started; `None` if unknown.
-    pub before: Option<AgentObservation>,
-    /// What it looks like now.
+    /// Seen right before the build, the activation or the tests began; `None` if they did not.
+    pub at_start: Option<Sighting>,
+    /// Seen right after the last process ended.
+    pub at_end: Option<Sighting>,
+    /// What the host looks like now.
     pub after: AgentObservation,
     /// One entry for each test script.
     pub tests: Vec<TestOutcome>,
+}
+
+impl JobReport {
+    /// The report of a command without any process of its own, and nothing seen but now.
+    #[must_use]
+    pub fn bare(exit: JobExit, after: AgentObservation) -> Self {
+        Self {
+            exit,
+            message: None,
+            group_empty: true,
+            stop_asked: false,
+            duration: Duration::ZERO,
+            at_start: None,
+            at_end: None,
+            after,
+            tests: Vec::new(),
+        }
+    }
+
+    /// The checkout, if it is the same now as when the command began and ended, and what ran at its
+    /// end still runs: only then is it known what the running system was made of.
+    #[must_use]
+    pub fn unchanged_checkout(&self) -> Option<Repo> {
+        let (start, end) = (self.at_start.as_ref()?, self.at_end.as_ref()?);
+        let unchanged = start.repo == end.repo
+            && end.repo == self.after.repo
+            && end.system == self.after.system.path;
+        self.after.repo.filter(|_| unchanged)
+    }
+
+    /// What the running system claimed to be built from when the command began. A path in the Nix
+    /// store always claims the same; what another name claimed then, nobody saw.
+    #[must_use]
+    pub fn claimed_at_start(&self) -> Option<CommitRef> {
+        let path = self.at_start.as_ref()?.system.as_ref()?;
+        let known = path.is_content_addressed() && self.after.system.path.as_ref() == Some(path);
+        let claim = self.after.system.claimed_commit();
+        claim.filter(|_| known)
+    }
 }
 
 /// What the adapter must do, in order.

@@ -418,8 +418,8 @@ impl AgentCore {
         effects
     }
 
-    /// What is deployed after a deploy-class command, if it activated something. The inputs are known only if they were the same, and
-    /// clean, when the build started and when its activation was seen.
+    /// What is deployed after a deploy-class command, if it activated something. The inputs are known
+    /// only if they were the same, and clean, when the build started and when its activation was seen.
     fn deployed_after(&self, job: &RunningJob, report: &JobReport) -> Option<Deployed> {
         let path = report.after.system.path.clone();
         let inputs = if job.op == Op::Rollback {
@@ -428,9 +428,8 @@ impl AgentCore {
                 .and_then(|path| self.journal.deployment_of(path));
             earlier.and_then(|deployed| Some((deployed.commit?, deployed.lock)))
         } else {
-            let before = report.before.as_ref().and_then(|before| before.repo);
-            let unchanged = before.filter(|repo| Some(*repo) == report.after.repo && !repo.dirty);
-            unchanged.map(|repo| (repo.commit, repo.lock.hash()))
+            let clean = report.unchanged_checkout().filter(|repo| !repo.dirty);
+            clean.map(|repo| (repo.commit, repo.lock.hash()))
         };
         let commit = inputs.map(|(commit, _)| commit);
         if !self.activation_is_seen(report, commit, inputs.and_then(|(_, lock)| lock)) {
@@ -456,10 +455,8 @@ impl AgentCore {
         lock: Option<LockHash>,
     ) -> bool {
         let after = &report.after.system;
-        let before = report
-            .before
-            .as_ref()
-            .and_then(|before| before.system.path.as_ref());
+        let start = report.at_start.as_ref();
+        let before = start.and_then(|start| start.system.as_ref());
         let Some(path) = after.path.as_ref() else {
             return true;
         };

@@ -9,7 +9,8 @@ mod journal;
 pub(crate) mod link;
 
 pub use input::{
-    AgentConfig, AgentEffect, AgentInput, AgentObservation, JobExit, JobReport, TestOutcome,
+    AgentConfig, AgentEffect, AgentInput, AgentObservation, JobExit, JobReport, RecordedExit,
+    Sighting, TestOutcome,
 };
 pub use journal::{CommandRecord, Deployment, Journal, JournalEntry};
 

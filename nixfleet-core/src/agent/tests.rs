@@ -105,14 +105,9 @@ fn finish(
     after: AgentObservation,
 ) -> Vec<AgentEffect> {
     let report = JobReport {
-        exit,
-        message: None,
-        group_empty: true,
-        stop_asked: false,
-        duration: Duration::from_secs(1),
-        before: Some(before),
-        after,
-        tests: Vec::new(),
+        at_start: Some(Sighting::from(&before)),
+        at_end: Some(Sighting::from(&after)),
+        ..JobReport::bare(exit, after)
     };
     core.handle(
         AgentInput::JobFinished {
@@ -435,6 +430,83 @@ fn the_deployment_record_names_inputs_only_if_they_did_not_change_during_the_bui
         assert_eq!((deployed.commit.is_some(), deployed.clean), (known, known));
         assert_eq!(deployed.store_path.unwrap().as_str(), "/nix/store/new");
     }
+}
+
+/// A test run that passed, on a host without a deployment record whose system claims its revision.
+fn tested(change: impl FnOnce(&mut JobReport)) -> TestReport {
+    let mut core = ready();
+    let _ = command(&mut core, "test", 1, 1, at(1));
+    let mut now = seen('a', "/nix/store/a");
+    now.system.configuration_revision = now.repo.map(|repo| repo.commit);
+    let mut report = JobReport {
+        at_start: Some(Sighting::from(&now)),
+        at_end: Some(Sighting::from(&now)),
+        tests: vec![TestOutcome {
+            name: "one.sh".into(),
+            passed: Some(true),
+        }],
+        ..JobReport::bare(JobExit::Code(0), now)
+    };
+    change(&mut report);
+    let report = Box::new(report);
+    let command = id(1);
+    status(&core.handle(AgentInput::JobFinished { command, report }, at(2)))
+        .tests
+        .unwrap()
+}
+
+#[test]
+fn a_test_run_counts_only_if_what_was_seen_when_it_began_is_what_is_there_now() {
+    assert_eq!(tested(|_| {}).verdict, "pass", "positive control");
+    type Change = fn(&mut JobReport);
+    let changes: [(&str, Change); 6] = [
+        ("nobody looked when it began", |r| r.at_start = None),
+        ("nobody looked when it ended", |r| r.at_end = None),
+        ("another system ran at first", |r| {
+            r.at_start.as_mut().unwrap().system = "/nix/store/b".parse().ok();
+        }),
+        ("another system ran at the end", |r| {
+            r.at_end.as_mut().unwrap().system = "/nix/store/b".parse().ok();
+        }),
+        ("the checkout changed", |r| {
+            r.at_end.as_mut().unwrap().repo.as_mut().unwrap().dirty = true;
+        }),
+        ("a name, which may have claimed anything at first", |r| {
+            let name = "/srv/app".parse().ok();
+            r.at_start.as_mut().unwrap().system.clone_from(&name);
+            r.at_end.as_mut().unwrap().system.clone_from(&name);
+            r.after.system.path = name;
+        }),
+    ];
+    for (what, change) in changes {
+        assert_eq!(tested(change).verdict, "void", "{what}");
+    }
+}
+
+#[test]
+fn what_a_supervisor_wrote_down_is_an_exit_a_signal_or_nothing_run() {
+    let recorded = |change: fn(&mut RecordedExit)| {
+        let mut recorded = RecordedExit {
+            code: 137,
+            signal: Some(9),
+            started: true,
+            problem: Some("why".into()),
+            ..RecordedExit::default()
+        };
+        change(&mut recorded);
+        JobExit::from(recorded)
+    };
+    assert_eq!(recorded(|_| {}), JobExit::Signal(9));
+    assert_eq!(recorded(|r| r.signal = None), JobExit::Code(137));
+    assert_eq!(recorded(|r| r.timed_out = true), JobExit::Code(137));
+    let nothing = JobExit::NotStarted("why".into());
+    assert_eq!(recorded(|r| r.started = false), nothing);
+    let stopped_first = recorded(|r| {
+        r.started = false;
+        r.stopped = true;
+        r.signal = None;
+    });
+    assert_eq!(stopped_first, JobExit::Code(137));
 }
 
 #[test]
@@ -779,14 +851,8 @@ fn a_stop_that_an_earlier_process_passed_on_is_reported_as_one() {
     let (mut next, _) = AgentCore::start(config("two"), core.journal().clone(), at(5));
     let _ = registered(&mut next, at(6));
     let report = JobReport {
-        exit: JobExit::Code(143),
-        message: None,
-        group_empty: true,
         stop_asked: true,
-        duration: Duration::from_secs(1),
-        before: None,
-        after: seen('a', "/x"),
-        tests: Vec::new(),
+        ..JobReport::bare(JobExit::Code(143), seen('a', "/x"))
     };
     let done = next.handle(
         AgentInput::JobFinished {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::*;
 use crate::agent::{
     AgentConfig, AgentCore, AgentEffect, AgentInput, AgentObservation, JobExit, JobReport, Journal,
-    TestOutcome,
+    Sighting, TestOutcome,
 };
 use crate::compartment::Status;
 use crate::desired::Snapshot as Desired;
@@ -357,15 +357,13 @@ impl World {
         before: AgentObservation,
         tests: Vec<TestOutcome>,
     ) {
+        let after = self.observe();
         let report = JobReport {
-            exit,
             message: self.complaint.clone(),
-            group_empty: true,
-            stop_asked: false,
-            duration: Duration::from_secs(1),
-            before: Some(before),
-            after: self.observe(),
+            at_start: Some(Sighting::from(&before)),
+            at_end: Some(Sighting::from(&after)),
             tests,
+            ..JobReport::bare(exit, after)
         };
         self.agent(AgentInput::JobFinished {
             command,

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use nixfleet_core::agent::{
     AgentConfig, AgentCore, AgentEffect, AgentInput, AgentObservation, JobExit, JobReport, Journal,
+    Sighting,
 };
 use nixfleet_core::desired::{RemotePolicy, Snapshot as Desired};
 use nixfleet_core::fleet::{
@@ -377,15 +378,11 @@ impl World {
         if exit == JobExit::Code(0) {
             before.system.path = "/system/earlier".parse().ok();
         }
+        let after = self.observe();
         let report = JobReport {
-            exit,
-            message: None,
-            stop_asked: false,
-            group_empty: true,
-            duration: Duration::ZERO,
-            before: Some(before),
-            after: self.observe(),
-            tests: Vec::new(),
+            at_start: Some(Sighting::from(&before)),
+            at_end: Some(Sighting::from(&after)),
+            ..JobReport::bare(exit, after)
         };
         self.agent(AgentInput::JobFinished {
             command,

@@ -96,6 +96,20 @@ fn the_version_program_runs_only_when_the_system_changed() {
 }
 
 #[test]
+fn what_a_name_that_is_no_store_path_claims_is_read_again_at_a_closer_look() {
+    let host = Host::new();
+    let one = host.system("one", "linux-1", "rev1");
+    host.point("run/current-system", &one);
+    let mut observer = host.observer();
+    let facts = observer.observe(Occasion::Closely);
+    assert_eq!(facts.configuration_revision.as_deref(), Some("rev1"));
+    fs::remove_file(one.join("kernel")).unwrap();
+    host.system("one", "linux-1", "rev2");
+    let facts = observer.observe(Occasion::Closely);
+    assert_eq!(facts.configuration_revision.as_deref(), Some("rev2"));
+}
+
+#[test]
 fn a_missing_link_is_said() {
     let host = Host::new();
     let facts = host.observer().observe(Occasion::Heartbeat);

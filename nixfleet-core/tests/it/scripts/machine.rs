@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nixfleet_core::agent::{
-    AgentConfig, AgentCore, AgentObservation, JobExit, JobReport, Journal, TestOutcome,
+    AgentConfig, AgentCore, AgentObservation, JobExit, JobReport, Journal, Sighting, TestOutcome,
 };
 use nixfleet_core::host::{AgentBinary, Generation, LockReport, Repo, RunningSystem};
 use nixfleet_core::{
@@ -225,34 +225,21 @@ impl Machine {
     /// What the agent's adapter reports of the command that ended.
     pub fn report(&self, job: &Job, exit: JobExit, tests: Vec<TestOutcome>) -> JobReport {
         let after = self.observe();
-        // The adapter of a `pull-switch` looks again between its halves.
-        let mut before = job.before.clone();
+        // The supervisor of a `pull-switch` looks again between its halves.
+        let mut start = Sighting::from(&job.before);
         if job.op == Op::PullSwitch && exit == JobExit::Code(0) {
-            before.repo = after.repo;
+            start.repo = after.repo;
         }
         JobReport {
-            exit,
-            message: None,
-            group_empty: true,
-            stop_asked: false,
-            duration: Duration::from_secs(1),
-            before: Some(before),
-            after,
+            at_start: Some(start),
+            at_end: Some(Sighting::from(&after)),
             tests,
+            ..JobReport::bare(exit, after)
         }
     }
 }
 
 /// The result of a process that nobody can find again.
 pub fn interrupted(after: AgentObservation) -> JobReport {
-    JobReport {
-        exit: JobExit::Interrupted,
-        message: None,
-        group_empty: true,
-        stop_asked: false,
-        duration: Duration::ZERO,
-        before: None,
-        after,
-        tests: Vec::new(),
-    }
+    JobReport::bare(JobExit::Interrupted, after)
 }

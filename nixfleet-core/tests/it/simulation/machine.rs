@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use nixfleet_core::agent::{
-    AgentConfig, AgentCore, AgentObservation, JobExit, JobReport, Journal, TestOutcome,
+    AgentConfig, AgentCore, AgentObservation, JobExit, JobReport, Journal, Sighting, TestOutcome,
 };
 use nixfleet_core::host::{Generation, LockReport, Repo, RunningSystem};
 use nixfleet_core::{CommandId, CommitId, LockHash, Op, StorePath, Timestamp};
@@ -194,20 +194,16 @@ impl Machine {
         if std::mem::replace(&mut job.reported, true) {
             return None;
         }
-        // The adapter of a `pull-switch` looks again between its halves.
-        let mut before = job.before.clone();
+        // The supervisor of a `pull-switch` looks again between its halves.
+        let mut start = Sighting::from(&job.before);
         if job.op == Op::PullSwitch && exit == JobExit::Code(0) {
-            before.repo = after.repo;
+            start.repo = after.repo;
         }
         Some(JobReport {
-            exit,
-            message: None,
-            group_empty: true,
-            stop_asked: false,
-            duration: Duration::from_secs(1),
-            before: Some(before),
-            after,
+            at_start: Some(start),
+            at_end: Some(Sighting::from(&after)),
             tests: job.tests.clone(),
+            ..JobReport::bare(exit, after)
         })
     }
 }

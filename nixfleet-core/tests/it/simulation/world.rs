@@ -322,16 +322,7 @@ impl World {
                 AgentEffect::Attach { command, .. } => {
                     if !self.machines[machine].jobs.contains_key(&command) {
                         let after = self.machines[machine].observe();
-                        let report = JobReport {
-                            exit: JobExit::Interrupted,
-                            message: None,
-                            group_empty: true,
-                            stop_asked: false,
-                            duration: Duration::ZERO,
-                            before: None,
-                            after,
-                            tests: Vec::new(),
-                        };
+                        let report = JobReport::bare(JobExit::Interrupted, after);
                         self.agent(
                             machine,
                             AgentInput::JobFinished {
