@@ -5,9 +5,11 @@
 //! | `journal.snapshot.json` | the journal as a whole, up to a numbered line |
 //! | `journal.jsonl` | every line after that |
 //!
+//! | `journal.damaged` | a copy of both as they were found damaged; as long as it is there, no command is started |
+//!
 //! Each record starts with a checksum of the rest of its line. A last line without its end is what a
-//! crash leaves of a step that nothing followed from, and is ignored; any other damage is an error,
-//! because a forgotten step could make a command run twice.
+//! crash leaves of a step that nothing followed from, and is ignored. After any other damage the
+//! rest is kept, and a person has to look: a forgotten step could make a command run twice.
 //!
 //! Everything here blocks on the disk; the event loop calls it on a thread for blocking work.
 
@@ -25,6 +27,7 @@ use crate::durable;
 
 const LINES: &str = "journal.jsonl";
 const SNAPSHOT: &str = "journal.snapshot.json";
+const DAMAGED: &str = "journal.damaged";
 
 /// Beyond this the lines are replaced by a snapshot.
 const LARGE: u64 = 512 * 1024;
@@ -39,19 +42,6 @@ pub enum JournalError {
         path: PathBuf,
         /// The cause.
         source: io::Error,
-    },
-    /// The content is not what was written.
-    #[error(
-        "{} is damaged at line {line} ({why}). The agent starts no command without knowing which ones it has started. Restore the file from a backup, or move it away: then no record of earlier commands is left, so make sure that none is pending on the server",
-        .path.display()
-    )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong with it.
-        why: String,
     },
 }
 
@@ -87,12 +77,22 @@ struct Snapshot {
 }
 
 impl JournalStore {
-    /// Reads the journal in `folder`, creating it if there is none, and makes a fresh snapshot.
+    /// Reads the journal in `folder`, creating it if there is none, and makes a fresh snapshot. What is
+    /// damaged is set aside, and the rest is kept.
     ///
     /// # Errors
     /// [`JournalError`]; nothing was changed then.
     pub fn open(folder: &Path) -> Result<(Self, Journal), JournalError> {
         let found = Found::read(folder)?;
+        for damage in &found.damage {
+            tracing::error!("the journal is damaged: {damage}");
+        }
+        if !found.damage.is_empty() {
+            set_aside(folder)?;
+        }
+        if found.journal.damaged {
+            tracing::error!("{}", advice(folder));
+        }
         if found.torn > 0 {
             tracing::warn!(
                 bytes = found.torn,
@@ -118,7 +118,7 @@ impl JournalStore {
             length: found.length,
             next: found.next,
         };
-        if store.length > 0
+        if (store.length > 0 || !found.damage.is_empty())
             && let Err(error) = store.compact(&found.journal)
         {
             // The lines still hold everything, so a full disk is no reason not to start.
@@ -196,6 +196,15 @@ pub fn read(folder: &Path) -> Result<Journal, JournalError> {
     Ok(Found::read(folder)?.journal)
 }
 
+/// What to do about a journal that was found damaged, for people.
+#[must_use]
+pub fn advice(folder: &Path) -> String {
+    format!(
+        "the journal was found damaged; what could still be read of it is kept, but no command is started, because it may have been started before. Make sure that the server has no command pending for this host, remove {}, and restart the agent",
+        folder.join(DAMAGED).display()
+    )
+}
+
 struct Found {
     journal: Journal,
     next: u64,
@@ -203,53 +212,93 @@ struct Found {
     length: u64,
     /// Length of what follows them.
     torn: usize,
+    /// What is wrong, for people.
+    damage: Vec<String>,
+    /// Lines that cannot be read since the last one that can.
+    unread: u64,
 }
 
 impl Found {
     fn read(folder: &Path) -> Result<Self, JournalError> {
-        let path = folder.join(SNAPSHOT);
-        let snapshot = match contents(&path)? {
-            None => Snapshot::default(),
-            Some(bytes) => {
-                unsealed(&bytes).map_err(|why| JournalError::Damaged { path, line: 1, why })?
-            }
-        };
-        let path = folder.join(LINES);
-        let bytes = contents(&path)?.unwrap_or_default();
+        let lines_path = folder.join(LINES);
+        let bytes = contents(&lines_path)?.unwrap_or_default();
         let whole = bytes
             .iter()
             .rposition(|&b| b == b'\n')
             .map_or(0, |at| at + 1);
         let mut found = Self {
-            journal: snapshot.journal,
-            next: snapshot.next,
+            journal: Journal::default(),
+            next: 0,
             length: whole as u64,
             torn: bytes.len() - whole,
+            damage: Vec::new(),
+            unread: 0,
         };
+        let path = folder.join(SNAPSHOT);
+        match contents(&path)?.map(|bytes| unsealed::<Snapshot>(&bytes)) {
+            None => {}
+            Some(Ok(snapshot)) => (found.journal, found.next) = (snapshot.journal, snapshot.next),
+            Some(Err(why)) => found.lose(format!("{}: {why}", path.display())),
+        }
         let lines = bytes.get(..whole).unwrap_or_default();
         for (index, text) in lines.split_inclusive(|&b| b == b'\n').enumerate() {
             let text = text.strip_suffix(b"\n").unwrap_or(text);
-            found.take(text).map_err(|why| JournalError::Damaged {
-                path: path.clone(),
-                line: index + 1,
-                why,
-            })?;
+            let place = format!("{}, line {}", lines_path.display(), index + 1);
+            match unsealed(text) {
+                Ok(line) => found.take(&line, &place),
+                Err(why) => {
+                    found.unread += 1;
+                    found.lose(format!("{place}: {why}"));
+                }
+            }
         }
+        found.journal.damaged |= folder.join(DAMAGED).exists();
         Ok(found)
     }
 
-    fn take(&mut self, text: &[u8]) -> Result<(), String> {
-        let line: Line = unsealed(text)?;
+    fn take(&mut self, line: &Line, place: &str) {
+        let unread = std::mem::take(&mut self.unread);
         if line.n < self.next {
-            return Ok(());
+            return;
         }
-        if line.n > self.next {
-            return Err(format!("line number {} is missing", self.next));
+        if line.n > self.next + unread {
+            self.lose(format!(
+                "{place}: line number {} is missing",
+                self.next + unread
+            ));
         }
         self.journal.apply(&line.entry);
-        self.next += 1;
-        Ok(())
+        self.next = line.n + 1;
     }
+
+    fn lose(&mut self, what: String) {
+        self.damage.push(what);
+        self.journal.lose_part();
+    }
+}
+
+/// Keeps both files as they are, behind what was kept before, for people.
+fn set_aside(folder: &Path) -> Result<(), JournalError> {
+    let path = folder.join(DAMAGED);
+    let mut kept = Vec::new();
+    for name in [SNAPSHOT, LINES] {
+        if let Some(bytes) = contents(&folder.join(name))? {
+            kept.extend_from_slice(format!("--- {name}\n").as_bytes());
+            kept.extend_from_slice(&bytes);
+            kept.push(b'\n');
+        }
+    }
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(&path)
+        .and_then(|mut file| {
+            file.write_all(&kept)?;
+            file.sync_all()?;
+            durable::sync_dir(folder)
+        })
+        .map_err(|source| JournalError::File { path, source })
 }
 
 fn contents(path: &Path) -> Result<Option<Vec<u8>>, JournalError> {

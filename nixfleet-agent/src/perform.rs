@@ -170,8 +170,12 @@ impl Performer {
         });
     }
 
-    /// Removes the records of commands that are over and done with.
+    /// Removes the records of commands that are over and done with; none of a journal that no longer
+    /// knows them all.
     pub fn sweep(&self, journal: &Journal) {
+        if journal.damaged {
+            return;
+        }
         let open: Vec<CommandId> = journal.unfinished().into_iter().map(|(id, _)| id).collect();
         let launcher = self.launcher.clone();
         tokio::task::spawn_blocking(move || {

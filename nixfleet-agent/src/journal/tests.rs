@@ -119,26 +119,97 @@ fn c01_the_journal_cut_at_any_byte_is_the_journal_of_the_whole_lines_before() {
     }
 }
 
+/// The lines of the journal, changed.
+fn rewritten(folder: &Path, change: impl FnOnce(&mut Vec<String>)) {
+    let path = folder.join(LINES);
+    let text = fs::read_to_string(&path).unwrap();
+    let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
+    change(&mut lines);
+    fs::write(&path, lines.concat()).unwrap();
+}
+
+/// What is left of the journal without the steps at these places.
+fn without(steps: &[JournalEntry], lost: &[usize]) -> Journal {
+    let mut journal = Journal::default();
+    for (index, step) in steps.iter().enumerate() {
+        if lost.contains(&index) {
+            journal.lose_part();
+        } else {
+            journal.apply(step);
+        }
+    }
+    journal
+}
+
 #[test]
-fn a_missing_line_is_damage() {
+fn a_line_that_cannot_be_read_costs_that_line_alone_and_a_person_has_to_look() {
+    type Change = fn(&mut Vec<String>);
+    let steps = steps();
+    let last = steps.len() - 1;
+    let cases: [(&str, Vec<usize>, Change); 5] = [
+        ("garbage", vec![4], |lines| lines[4] = "garbage\n".into()),
+        ("two after each other", vec![4, 5], |lines| {
+            for line in &mut lines[4..6] {
+                line.replace_range(30..31, "~");
+            }
+        }),
+        ("an entry of another version", vec![3], |lines| {
+            let body = r#""n":3,"entry":{"entry":"from-the-future"}}"#;
+            let sum = checksum(body.as_bytes());
+            lines[3] = format!("{SEAL}{sum}\",{body}\n");
+        }),
+        ("a missing line", vec![4], |lines| drop(lines.remove(4))),
+        ("the last line", vec![last], |lines| {
+            lines.last_mut().unwrap().replace_range(30..31, "~");
+        }),
+    ];
+    for (what, lost, change) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        written(folder.path(), &steps);
+        rewritten(folder.path(), change);
+        let found = fs::read(folder.path().join(LINES)).unwrap();
+
+        let (mut store, journal) = JournalStore::open(folder.path()).unwrap();
+        assert!(journal.damaged, "{what}");
+        assert_eq!(journal, without(&steps, &lost), "{what}");
+        let kept = fs::read(folder.path().join(DAMAGED)).unwrap();
+        assert!(
+            kept.windows(found.len()).any(|part| part == found),
+            "{what}"
+        );
+
+        // It is written on, and stays marked until a person removes the mark.
+        store.append(&intent(11)).unwrap();
+        drop(store);
+        let (store, journal) = JournalStore::open(folder.path()).unwrap();
+        assert!(
+            journal.damaged && journal.high_water == Sequence(11),
+            "{what}"
+        );
+        drop(store);
+        fs::remove_file(folder.path().join(DAMAGED)).unwrap();
+        let (_, journal) = JournalStore::open(folder.path()).unwrap();
+        assert!(!journal.damaged, "{what}");
+        assert!(
+            journal.deployed.is_some_and(|deployed| !deployed.clean),
+            "{what}"
+        );
+    }
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_read_costs_what_it_held_and_the_lines_stay() {
     let folder = tempfile::tempdir().unwrap();
     written(folder.path(), &steps());
-    let path = folder.path().join(LINES);
-    let text = fs::read_to_string(&path).unwrap();
-    let without: Vec<&str> = text
-        .split_inclusive('\n')
-        .enumerate()
-        .filter(|(index, _)| *index != 4)
-        .map(|(_, line)| line)
-        .collect();
-    fs::write(&path, without.concat()).unwrap();
-    let error = JournalStore::open(folder.path()).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("line 5 (line number 4 is missing"),
-        "{error}"
-    );
+    drop(JournalStore::open(folder.path()).unwrap());
+    let (mut store, _) = JournalStore::open(folder.path()).unwrap();
+    store.append(&intent(11)).unwrap();
+    drop(store);
+    fs::write(folder.path().join(SNAPSHOT), "{}").unwrap();
+    let (_, journal) = JournalStore::open(folder.path()).unwrap();
+    assert!(journal.damaged);
+    assert_eq!(journal.commands.keys().collect::<Vec<_>>(), [&id(11)]);
+    assert_eq!(journal.high_water, Sequence(11));
 }
 
 #[test]
@@ -156,10 +227,9 @@ fn a_flipped_bit_is_noticed() {
             let mut bytes = good.clone();
             bytes[at] ^= 1 << (at % 8);
             fs::write(&path, &bytes).unwrap();
-            let damaged = matches!(read(folder.path()), Err(JournalError::Damaged { .. }));
-            assert!(damaged, "byte {at} of {name}");
+            assert!(read(folder.path()).unwrap().damaged, "byte {at} of {name}");
         }
         fs::write(&path, &good).unwrap();
-        assert!(read(folder.path()).is_ok());
+        assert!(!read(folder.path()).unwrap().damaged);
     }
 }

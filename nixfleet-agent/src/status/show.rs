@@ -83,7 +83,10 @@ pub fn show(folder: &Path) -> Shown {
         },
     };
     let (journal, journal_error) = match journal::read(folder) {
-        Ok(journal) => (journal, None),
+        Ok(journal) => {
+            let advice = journal.damaged.then(|| journal::advice(folder));
+            (journal, advice)
+        }
         Err(error) => (Journal::default(), Some(error.to_string())),
     };
     Shown {

@@ -247,7 +247,7 @@ async fn c02_a_second_agent_with_the_same_state_folder_is_refused() {
 }
 
 #[tokio::test]
-async fn a_damaged_journal_starts_nothing_and_says_so() {
+async fn a_damaged_journal_starts_nothing_but_the_host_stays_visible_and_a_person_can_help() {
     let server = Server::start().await;
     let host = Host::new(server.url(), "true");
     let agent = host.agent();
@@ -259,28 +259,42 @@ async fn a_damaged_journal_starts_nothing_and_says_so() {
     }
     agent.crash();
     let path = host.state().join("journal.jsonl");
-    let good = fs::read(&path).unwrap();
-    let mut bad = good.clone();
-    bad[200] ^= 1;
-    fs::write(&path, bad).unwrap();
-    let refused = host.ask(&["run"]);
-    assert_eq!(refused.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[200] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let agent = host.agent();
+    let (mut line, register) = server.agent().await;
+    assert_eq!(register.last_seq, Some(2), "the rest is kept");
+    line.heartbeat().await;
+    line.command("refresh-git", id(3), 3).await;
+    assert_eq!(line.rejected().await, "journal-damaged");
+    let log = host.log();
+    assert!(log.contains("journal.jsonl, line 1: its checksum"), "{log}");
+    let mark = host.state().join("journal.damaged");
+    let said = String::from_utf8_lossy(&host.ask(&["status"]).stdout).into_owned();
     assert!(
-        said.contains("journal.jsonl is damaged at line 1"),
+        said.contains(&format!("remove {}", mark.display())),
         "{said}"
     );
 
+    agent.crash();
+    fs::remove_file(mark).unwrap();
+    let agent = host.agent();
+    let (mut line, _) = server.agent().await;
+    line.command("refresh-git", id(4), 4).await;
+    line.status().await;
+
     // A torn last line is what a crash leaves, and no reason to stop.
+    agent.crash();
+    let good = fs::read(&path).unwrap();
     fs::write(&path, [&good[..], b"{\"sum\":\"01"].concat()).unwrap();
     let _agent = host.agent();
-    let (_line, register) = server.agent().await;
-    assert_eq!(register.last_seq, Some(2));
-    assert!(
-        host.log().contains("cut short by a crash"),
-        "{}",
-        host.log()
-    );
+    let (mut line, register) = server.agent().await;
+    assert_eq!(register.last_seq, Some(4));
+    let log = host.log();
+    assert!(log.contains("cut short by a crash"), "{log}");
+    line.command("refresh-git", id(5), 5).await;
+    line.status().await;
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod checkout;
 mod cli;
 mod interruption;
 mod jobs;
+mod journals;
 mod loop_commands;
 mod loop_faults;
 mod loop_support;

@@ -25,6 +25,13 @@ pub const STILL_UP_AFTER: Duration = Duration::from_secs(600);
 /// `nixos-rebuild` exits with this code when the new system is active but units failed.
 pub const EXIT_DEGRADED: i32 = 4;
 
+/// The code and reason with which an agent that has lost a part of its memory refuses commands.
+const DAMAGED: (&str, &str) = (
+    "journal-damaged",
+    "the journal of this agent was damaged, so it might run a command twice; on the host, \
+     `nixfleet-agent status` says what to do",
+);
+
 /// The command whose process group is alive, or is being looked for.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct RunningJob {
@@ -194,6 +201,9 @@ impl AgentCore {
     }
 
     fn refusal(&self, order: &StartOrder, now: Timestamp) -> Option<(&'static str, &'static str)> {
+        if self.journal.damaged {
+            return Some(DAMAGED);
+        }
         // Without the server's time a lease cannot be judged, and then it counts as over.
         let in_time = |not_after| self.server_time(now).is_some_and(|time| time <= not_after);
         if !order.not_after.is_none_or(in_time) {

@@ -76,6 +76,10 @@ pub struct Journal {
     pub deployed: Option<Deployed>,
     /// Deployments with known inputs, oldest first, at most one for each store path.
     pub deployments: Vec<Deployment>,
+    /// A part of it was lost and nobody has dealt with that yet: nothing may be started, because it
+    /// may have been started before. The adapter keeps this, beside the journal.
+    #[serde(skip)]
+    pub damaged: bool,
 }
 
 /// A deployment that can be rolled back to.
@@ -123,6 +127,25 @@ impl Journal {
                 self.forget_old();
             }
         }
+    }
+
+    /// A part of what was written here can no longer be read. What else is there stays, but it is not
+    /// known any more what runs: the lost part may have told of a deployment, even of one under
+    /// a name that an earlier one has, too.
+    pub fn lose_part(&mut self) {
+        self.damaged = true;
+        self.deployed = Some(Deployed {
+            commit: None,
+            lock: None,
+            store_path: None,
+            clean: false,
+            command: None,
+            inferred: false,
+        });
+        self.deployments.retain(|deployment| {
+            let path = deployment.deployed.store_path.as_ref();
+            path.is_some_and(StorePath::is_content_addressed)
+        });
     }
 
     /// The command that was started and has not ended, if there is one (not `restart`).

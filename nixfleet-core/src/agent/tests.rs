@@ -928,3 +928,46 @@ fn c04_a_result_that_the_registration_could_not_hold_follows_it_at_once() {
         assert_eq!(core.journal().unconfirmed().is_empty(), !ours);
     }
 }
+
+#[test]
+fn c01_an_agent_that_lost_a_part_of_its_journal_starts_nothing_but_tells_what_is_left() {
+    let mut before = ready();
+    let _ = deploy(&mut before, "switch", 1, 'a', "/nix/store/a");
+    let _ = deploy(&mut before, "switch", 2, 'b', "/srv/app");
+    let _ = command(&mut before, "test", 3, 3, at(2));
+    let mut journal = before.journal().clone();
+    journal.lose_part();
+    let (mut core, effects) = AgentCore::start(config("two"), journal, at(5));
+    let attached = AgentEffect::Attach {
+        command: id(3),
+        op: Op::Test,
+    };
+    assert!(effects.contains(&attached), "{effects:?}");
+    let effects = registered(&mut core, at(6));
+    let AgentFrame::Register(register) = sent(&effects)[0] else {
+        panic!()
+    };
+    assert_eq!(register.results.len(), 2);
+    let deployed = register.facts.deployed.clone().value().unwrap();
+    assert!(deployed.commit.is_none() && !deployed.clean, "{deployed:?}");
+    for op in ["pull", "switch", "restart"] {
+        let effects = command(&mut core, op, 4, 4 + op.len() as u64, at(7));
+        assert_eq!(rejection(&effects).as_deref(), Some("journal-damaged"));
+        assert_eq!(spawns(&effects), 0);
+    }
+    let seen = seen('b', "/srv/app");
+    let done = finish(&mut core, 3, JobExit::Code(0), seen.clone(), seen);
+    assert_eq!(status(&done).exit_code, Some(0));
+    assert_eq!(
+        core.journal().deployments.len(),
+        1,
+        "a name may mean another system now"
+    );
+
+    let mut repaired = core.journal().clone();
+    repaired.damaged = false;
+    let (mut core, _) = AgentCore::start(config("three"), repaired, at(8));
+    let _ = registered(&mut core, at(9));
+    let effects = command(&mut core, "pull", 5, 50, at(9));
+    assert_eq!(spawns(&effects), 1, "positive control");
+}
