@@ -70,8 +70,8 @@ fn run_agent(settings: &Settings) -> ExitCode {
     }
 }
 
-/// A service manager starts the program again, perhaps a newer one; where there is none, the program
-/// that was named at the start is started in place of this one.
+/// A service manager starts the program again, perhaps a newer one; where there is none, the
+/// program that was named at the start is started in place of this one.
 fn restart(binary: &Binary) -> ExitCode {
     match RestartMethod::detect() {
         RestartMethod::Exit => ExitCode::from(EXIT_RESTART),

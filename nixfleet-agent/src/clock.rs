@@ -1,10 +1,11 @@
-//! The time, without jumps: the wall clock is read once, then a clock that only goes forward is added.
+//! The time, without jumps: the wall clock is read once, then a clock that only goes forward is
+//! added.
 
 use nix::time::{ClockId, clock_gettime};
 use nixfleet_core::Timestamp;
 
-/// Counts while the machine sleeps, unlike `std::time::Instant` on Linux: a command that waited in the
-/// network card of a sleeping machine must find its lease over.
+/// Counts while the machine sleeps, unlike `std::time::Instant` on Linux: a command that waited in
+/// the network card of a sleeping machine must find its lease over.
 #[cfg(target_os = "linux")]
 const STEADY: ClockId = ClockId::CLOCK_BOOTTIME;
 /// On macOS this one counts during sleep.

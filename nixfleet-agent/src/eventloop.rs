@@ -1,12 +1,13 @@
-//! The running agent: one loop that takes what happened, asks the core what to do about it, and does it.
+//! The running agent: one loop that takes what happened, asks the core what to do about it, and
+//! does it.
 //!
 //! 1. Do what the core wants, in order.
 //! 2. Write down how things are, for `status`.
 //! 3. Sleep until something happens or the core's next deadline.
 //! 4. Hand it to the core.
 //!
-//! Everything that takes time (connection, looks at the host, commands) is a task of its own that ends
-//! in an [`Input`].
+//! Everything that takes time (connection, looks at the host, commands) is a task of its own that
+//! ends in an [`Input`].
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -272,7 +273,8 @@ impl Loop {
         self.last.clone()
     }
 
-    /// Sends what waits and closes the connection. Commands run on; nothing of them is in memory only.
+    /// Sends what waits and closes the connection. Commands run on; nothing of them is in memory
+    /// only.
     async fn say_goodbye(&mut self) {
         let connection = self.performer.connection();
         self.performer.close();

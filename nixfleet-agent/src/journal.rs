@@ -4,11 +4,10 @@
 //! |---|---|
 //! | `journal.snapshot.json` | the journal as a whole, up to a numbered line |
 //! | `journal.jsonl` | every line after that |
+//! | `journal.damaged` | both as they were found damaged; while it is there, nothing is started |
 //!
-//! | `journal.damaged` | a copy of both as they were found damaged; as long as it is there, no command is started |
-//!
-//! Each record starts with a checksum of the rest of its line. A last line without its end is what a
-//! crash leaves of a step that nothing followed from, and is ignored. After any other damage the
+//! Each record starts with a checksum of the rest of its line. A last line without its end is what
+//! a crash leaves of a step that nothing followed from, and is ignored. After any other damage the
 //! rest is kept, and a person has to look: a forgotten step could make a command run twice.
 //!
 //! Everything here blocks on the disk; the event loop calls it on a thread for blocking work.
@@ -77,8 +76,8 @@ struct Snapshot {
 }
 
 impl JournalStore {
-    /// Reads the journal in `folder`, creating it if there is none, and makes a fresh snapshot. What is
-    /// damaged is set aside, and the rest is kept.
+    /// Reads the journal in `folder`, creating it if there is none, and makes a fresh snapshot.
+    /// What is damaged is set aside, and the rest is kept.
     ///
     /// # Errors
     /// [`JournalError`]; nothing was changed then.
@@ -127,8 +126,8 @@ impl JournalStore {
         Ok((store, found.journal))
     }
 
-    /// Appends one step; it is durable when this returns. After an error the step is not part of the
-    /// journal, and the same step may be appended again.
+    /// Appends one step; it is durable when this returns. After an error the step is not part of
+    /// the journal, and the same step may be appended again.
     ///
     /// # Errors
     /// [`JournalError::File`].

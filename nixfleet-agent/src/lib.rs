@@ -1,5 +1,5 @@
-//! The adapters of the NixFleet agent: processes, git, files and links of one host. They report facts
-//! and carry out what they are told; what to do is decided by `nixfleet-core`.
+//! The adapters of the NixFleet agent: processes, git, files and links of one host. They report
+//! facts and carry out what they are told; what to do is decided by `nixfleet-core`.
 #![forbid(unsafe_code)]
 
 pub mod check;

@@ -1,8 +1,8 @@
-//! The connection to the server: one WebSocket, opened through an ordinary HTTP client so that proxies,
-//! certificate stores and custom authorities work as everywhere else.
+//! The connection to the server: one WebSocket, opened through an ordinary HTTP client so that
+//! proxies, certificate stores and custom authorities work as everywhere else.
 //!
-//! It carries frames and tells what happened; when to connect, what to send and what a frame means is
-//! decided elsewhere.
+//! It carries frames and tells what happened; when to connect, what to send and what a frame means
+//! is decided elsewhere.
 
 mod error;
 mod outbound;
@@ -66,8 +66,8 @@ pub enum LinkEvent {
     Ended(LinkEnd),
 }
 
-/// Opens a connection and serves it to its end, sending what is queued for its number. `tell` is called
-/// with every event and may wait; the server then waits too.
+/// Opens a connection and serves it to its end, sending what is queued for its number. `tell` is
+/// called with every event and may wait; the server then waits too.
 pub async fn run<F, W>(settings: LinkSettings, outbound: Outbound, connection: u64, tell: F)
 where
     F: Fn(LinkEvent) -> W,

@@ -170,8 +170,8 @@ impl Performer {
         });
     }
 
-    /// Removes the records of commands that are over and done with; none of a journal that no longer
-    /// knows them all.
+    /// Removes the records of commands that are over and done with; none of a journal that no
+    /// longer knows them all.
     pub fn sweep(&self, journal: &Journal) {
         if journal.damaged {
             return;
@@ -187,8 +187,8 @@ impl Performer {
         });
     }
 
-    /// Compacts the journal when it has grown. Only between the effects of two inputs, when everything in
-    /// `journal` is on disk.
+    /// Compacts the journal when it has grown. Only between the effects of two inputs, when
+    /// everything in `journal` is on disk.
     pub async fn tidy(&mut self, journal: &Journal) {
         let Some(mut store) = self.journal.take_if(|store| store.is_large()) else {
             return;
@@ -218,8 +218,8 @@ impl Performer {
             | JournalEntry::Refused { .. }
             | JournalEntry::Finished { .. } => None,
         };
-        // On a thread of its own: a disk may take seconds, and meanwhile pings, output and the signals
-        // to processes must go on. Later effects wait all the same.
+        // On a thread of its own: a disk may take seconds, and meanwhile pings, output and the
+        // signals to processes must go on. Later effects wait all the same.
         let written = spawn_blocking(move || {
             let done = append(&mut store, &entry);
             (store, done)

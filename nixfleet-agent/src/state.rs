@@ -12,7 +12,8 @@ use crate::durable;
 use crate::exec::{is_locked, try_lock};
 
 const LOCK: &str = "agent.lock";
-/// Whoever looks at the lock holds it for an instant; an agent that is being replaced is about to go.
+/// Whoever looks at the lock holds it for an instant; an agent that is being replaced is about to
+/// go.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Held for as long as the agent lives; the system releases it with the process, however it ends.

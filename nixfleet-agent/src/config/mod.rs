@@ -126,7 +126,8 @@ pub struct Labels {
     pub device_type: Option<String>,
 }
 
-/// What surrounds the process and supplies defaults; a value, so that tests need no real environment.
+/// What surrounds the process and supplies defaults; a value, so that tests need no real
+/// environment.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
     /// `NIXFLEET_TOKEN`.

@@ -100,7 +100,8 @@ impl FromStr for ServerUrl {
     }
 }
 
-/// A branch name that git accepts and that can never be taken for an option or a revision expression.
+/// A branch name that git accepts and that can never be taken for an option or a revision
+/// expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BranchName(String);
 

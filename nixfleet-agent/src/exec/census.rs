@@ -1,5 +1,5 @@
-//! Which processes belong to a job: its process group, every descendant of its supervisor (who adopts
-//! those that ran away), and whatever carries the command's id in its environment.
+//! Which processes belong to a job: its process group, every descendant of its supervisor (who
+//! adopts those that ran away), and whatever carries the command's id in its environment.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -110,7 +110,8 @@ fn table() -> Vec<Process> {
 
 fn stat(pid: i32) -> Option<Process> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may itself contain anything, so only what follows the last one counts.
+    // The name in parentheses may itself contain anything, so only what follows the last one
+    // counts.
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     Some(Process {
         pid,

@@ -1,5 +1,5 @@
-//! The file with the output of a job: a sequence of frames {kind, length, bytes}. A frame that was cut
-//! short by a crash is simply the end.
+//! The file with the output of a job: a sequence of frames {kind, length, bytes}. A frame that was
+//! cut short by a crash is simply the end.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -207,7 +207,8 @@ impl FrameReader {
         }
     }
 
-    /// The next frames that are there, at most about a quarter megabyte; none if there is nothing new.
+    /// The next frames that are there, at most about a quarter megabyte; none if there is nothing
+    /// new.
     pub fn read(&mut self) -> io::Result<Vec<Frame>> {
         if self.file.is_none() {
             match File::open(&self.path) {

@@ -1,5 +1,5 @@
-//! The agent's view of a job: a stream of events read from its folder. Dropping it changes nothing for
-//! the job.
+//! The agent's view of a job: a stream of events read from its folder. Dropping it changes nothing
+//! for the job.
 
 use std::collections::VecDeque;
 use std::io;
@@ -42,8 +42,8 @@ pub enum JobEvent {
 pub enum JobEnd {
     /// Its supervisor recorded the end; nothing of it is left.
     Exited(Box<JobExit>),
-    /// Its supervisor vanished (killed, reboot): how far the job came is not known. What was left of
-    /// it has been killed.
+    /// Its supervisor vanished (killed, reboot): how far the job came is not known. What was left
+    /// of it has been killed.
     Interrupted,
     /// It was never started and never will be.
     NeverStarted,
@@ -97,7 +97,8 @@ impl Job {
         &self.folder
     }
 
-    /// The next event; `None` after the end. May be dropped and called again without losing anything.
+    /// The next event; `None` after the end. May be dropped and called again without losing
+    /// anything.
     ///
     /// # Errors
     /// When the job's files cannot be read; asking again tries again.
@@ -127,7 +128,8 @@ impl Job {
         }
     }
 
-    /// Asks for SIGTERM to the job's process group. Idempotent; also works after a restart of the agent.
+    /// Asks for SIGTERM to the job's process group. Idempotent; also works after a restart of the
+    /// agent.
     ///
     /// # Errors
     /// Any error of the file system.
@@ -154,8 +156,8 @@ impl Job {
             .starter_ended
             .as_ref()
             .is_some_and(|flag| flag.load(Ordering::Relaxed));
-        // A job that another agent launched gets no patience: either its supervisor is there by now,
-        // or its claim is taken away here, so that it can never come late.
+        // A job that another agent launched gets no patience: either its supervisor is there by
+        // now, or its claim is taken away here, so that it can never come late.
         let out_of_patience =
             self.starter_ended.is_none() || self.unclaimed_since.elapsed() >= CLAIM_PATIENCE;
         if starter_ended || out_of_patience {

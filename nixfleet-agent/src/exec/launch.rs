@@ -201,8 +201,8 @@ impl Launcher {
             if status.is_ok_and(|status| status.success()) {
                 return Ok(Arc::default());
             }
-            // The claim keeps a second supervisor from running the job again, so trying the other way
-            // is safe whatever became of the unit.
+            // The claim keeps a second supervisor from running the job again, so trying the other
+            // way is safe whatever became of the unit.
         }
         let mut supervisor = self
             .command(&self.exe, folder)?

@@ -1,10 +1,10 @@
 //! Running the processes of one command so that neither a crash nor a restart of the agent loses or
 //! repeats them.
 //!
-//! The agent writes down the job, then starts its own program again as a *supervisor* in a session of
-//! its own. The supervisor claims the job's folder once and for ever, runs the processes, keeps their
-//! output and writes down the end. The agent only reads files, so that it can go away at any moment and
-//! another one can go on reading.
+//! The agent writes down the job, then starts its own program again as a *supervisor* in a session
+//! of its own. The supervisor claims the job's folder once and for ever, runs the processes, keeps
+//! their output and writes down the end. The agent only reads files, so that it can go away at any
+//! moment and another one can go on reading.
 //!
 //! | file | written by | meaning |
 //! |---|---|---|

@@ -270,8 +270,8 @@ fn pump(
     });
 }
 
-/// Collects processes that were handed to the supervisor when their parent died. Called only while no
-/// child of our own is waited for.
+/// Collects processes that were handed to the supervisor when their parent died. Called only while
+/// no child of our own is waited for.
 fn reap_adopted() {
     loop {
         match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {

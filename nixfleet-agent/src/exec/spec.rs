@@ -116,8 +116,8 @@ pub struct CapturedRepo {
 /// How a job ended; written once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobExit {
-    /// The exit code of the stage that ended the job, 128 + signal, 127 for a program that could not
-    /// be started, 124 for an exceeded time limit.
+    /// The exit code of the stage that ended the job, 128 + signal, 127 for a program that could
+    /// not be started, 124 for an exceeded time limit.
     pub code: i32,
     /// The signal that ended the deciding process, if one did.
     #[serde(default)]

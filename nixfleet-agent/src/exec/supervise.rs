@@ -42,7 +42,8 @@ pub enum SuperviseError {
     Claimed,
 }
 
-/// Runs the job recorded in `path`, unless anybody ever claimed it. Returns when nothing of it is left.
+/// Runs the job recorded in `path`, unless anybody ever claimed it. Returns when nothing of it is
+/// left.
 ///
 /// # Errors
 /// [`SuperviseError`]; nothing was run then.
@@ -243,8 +244,8 @@ fn scripts(folder: &Path) -> io::Result<Vec<Test>> {
     Ok(tests)
 }
 
-/// Runs all of them, also after a failure: the exit is 1 if any failed, 0 otherwise. That nothing ran
-/// is the report's to say, not the exit's.
+/// Runs all of them, also after a failure: the exit is 1 if any failed, 0 otherwise. That nothing
+/// ran is the report's to say, not the exit's.
 fn run_tests(scene: &mut Scene, tests: Vec<Test>, order: &Order<'_>) -> (TestReport, End) {
     let total = tests.len();
     let mut report = TestReport::default();

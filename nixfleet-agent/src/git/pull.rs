@@ -229,8 +229,8 @@ impl<'a> Git<'a> {
         Ok(())
     }
 
-    /// A git that was killed leaves its lock files behind. Only one job runs at a time, and the clone
-    /// is ours alone, so nobody holds them.
+    /// A git that was killed leaves its lock files behind. Only one job runs at a time, and the
+    /// clone is ours alone, so nobody holds them.
     fn remove_stale_locks(&self, git_dir: &Path) {
         let branch = self.branch.as_str();
         for name in [

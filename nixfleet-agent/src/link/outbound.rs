@@ -1,9 +1,9 @@
 //! What waits to be sent: frames of the core, and lines of output that must not hold them up.
 //!
-//! Frames keep their order. A `status` frame also waits for the lines of output before it, so that a
-//! result never overtakes its own output; any other frame overtakes lines, so that a heartbeat is never
-//! late because of them. Lines beyond the limit are dropped, oldest first, and the next line says how
-//! many; frames beyond their limit end the connection.
+//! Frames keep their order. A `status` frame also waits for the lines of output before it, so that
+//! a result never overtakes its own output; any other frame overtakes lines, so that a heartbeat is
+//! never late because of them. Lines beyond the limit are dropped, oldest first, and the next line
+//! says how many; frames beyond their limit end the connection.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -216,8 +216,8 @@ impl Queue {
         self.lines.len() > MOST_LINES || self.bytes > MOST_BYTES
     }
 
-    /// Drops the oldest line; the next one of the same command says so. Where there is none, an empty
-    /// line stays in its place to say it. `false`: nothing is left to drop.
+    /// Drops the oldest line; the next one of the same command says so. Where there is none, an
+    /// empty line stays in its place to say it. `false`: nothing is left to drop.
     fn drop_oldest(&mut self) -> bool {
         let Some(at) = self.lines.iter().position(|line| !line.is_marker) else {
             return false;

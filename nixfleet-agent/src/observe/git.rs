@@ -1,11 +1,11 @@
 //! HEAD and cleanliness of the checkout.
 //!
-//! HEAD is asked of git itself (packed refs, worktrees, detached HEADs, reftables), but only when one of
-//! the files that git changes with it has changed. Cleanliness cannot be seen on such files: an edited
-//! file touches nothing in `.git`. So it is asked again when the index or HEAD changed, when a command
-//! ended, and every two minutes in somebody's checkout, where people edit. In the agent's own clone
-//! nobody else has business, and ten minutes bound the time an intruding edit stays unseen; pulls and
-//! builds look anyway.
+//! HEAD is asked of git itself (packed refs, worktrees, detached HEADs, reftables), but only when
+//! one of the files that git changes with it has changed. Cleanliness cannot be seen on such files:
+//! an edited file touches nothing in `.git`. So it is asked again when the index or HEAD changed,
+//! when a command ended, and every two minutes in somebody's checkout, where people edit. In the
+//! agent's own clone nobody else has business, and ten minutes bound the time an intruding edit
+//! stays unseen; pulls and builds look anyway.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -29,7 +29,8 @@ impl Default for Sampler {
 }
 
 impl Sampler {
-    /// The load now; `None` where the system does not tell. The first sample has no use of processors.
+    /// The load now; `None` where the system does not tell. The first sample has no use of
+    /// processors.
     pub fn sample(&mut self) -> Option<Metrics> {
         let system = self.0.as_mut()?;
         system.refresh_cpu_usage();

@@ -24,7 +24,8 @@ use crate::config::Config;
 /// Why the host is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occasion {
-    /// A heartbeat: only what costs nothing, unless something changed or it is time for a closer look.
+    /// A heartbeat: only what costs nothing, unless something changed or it is time for a closer
+    /// look.
     Heartbeat,
     /// The agent starts, a command ended, or a refresh was asked for: everything anew.
     Closely,

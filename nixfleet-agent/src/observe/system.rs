@@ -1,5 +1,6 @@
-//! The running system: its path, what it claims to be built from, its generation, whether a reboot is
-//! due. Links are read every time, which costs nothing; programs run only when a link has changed.
+//! The running system: its path, what it claims to be built from, its generation, whether a reboot
+//! is due. Links are read every time, which costs nothing; programs run only when a link has
+//! changed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,8 @@ pub struct SystemFacts {
     pub generation_number: Option<u64>,
     /// The path it was booted into.
     pub booted_path: Option<String>,
-    /// Kernel, initrd or kernel modules differ from the booted ones; `None` where this means nothing.
+    /// Kernel, initrd or kernel modules differ from the booted ones; `None` where this means
+    /// nothing.
     pub reboot_required: Option<bool>,
     /// Units that failed; `None` where there is no system manager to ask.
     pub failed_units: Option<Vec<String>>,
@@ -257,8 +259,8 @@ impl SystemObserver {
         }
     }
 
-    /// The generation that runs is the one whose link leads to it: the profile may name another, which
-    /// only the next boot will use.
+    /// The generation that runs is the one whose link leads to it: the profile may name another,
+    /// which only the next boot will use.
     fn number_of(&self, path: &str, generations: &[Generation]) -> Option<u64> {
         let profile = self.paths.profile.as_deref()?;
         let current = fs::read_link(profile).ok().and_then(|link| {

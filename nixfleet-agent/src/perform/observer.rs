@@ -1,5 +1,5 @@
-//! Looking at the host, one look at a time, on a thread of its own: git or systemd may take long, and
-//! heartbeats must not wait for them.
+//! Looking at the host, one look at a time, on a thread of its own: git or systemd may take long,
+//! and heartbeats must not wait for them.
 
 use std::sync::mpsc;
 use std::thread;

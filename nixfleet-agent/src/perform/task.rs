@@ -1,5 +1,5 @@
-//! One command at work: starts or finds its job, forwards what it writes, passes on what it is told, and
-//! reports its end.
+//! One command at work: starts or finds its job, forwards what it writes, passes on what it is
+//! told, and reports its end.
 
 use std::io;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ use crate::exec::{
 use crate::link;
 use crate::observe::Occasion;
 
-/// The reading of one job waits for a slow connection at most so long in all; then lines are dropped.
-/// The job itself never waits: it writes to a file.
+/// The reading of one job waits for a slow connection at most so long in all; then lines are
+/// dropped. The job itself never waits: it writes to a file.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A file that cannot be read now is tried again.
 const RETRY: Duration = Duration::from_millis(500);
@@ -225,8 +225,8 @@ impl Task {
         *patience = patience.saturating_sub(started.elapsed());
     }
 
-    /// So that the next agent goes on where this one was. Only a hint: a line that is sent twice has the
-    /// same number.
+    /// So that the next agent goes on where this one was. Only a hint: a line that is sent twice
+    /// has the same number.
     fn note_sent(&mut self, job: &Job) {
         let sent = self.sent.load(Ordering::Relaxed);
         if sent > self.noted {

@@ -1,5 +1,5 @@
-//! What each platform runs for each operation, as a table of argument lists. Nothing here is a shell
-//! line, and nothing but configuration and validated values enters an argument list.
+//! What each platform runs for each operation, as a table of argument lists. Nothing here is a
+//! shell line, and nothing but configuration and validated values enters an argument list.
 
 mod plan;
 

@@ -28,8 +28,8 @@ pub enum HostOp {
         /// As in `Pull`.
         target: Option<CommitId>,
     },
-    /// Build and activate what is checked out, with nothing taken from nix's own caches of evaluations
-    /// and downloads.
+    /// Build and activate what is checked out, with nothing taken from nix's own caches of
+    /// evaluations and downloads.
     ForceRebuild,
     /// Say what a switch would build and fetch; changes nothing.
     DryBuild,

@@ -174,7 +174,8 @@ async fn the_supervisor_is_in_a_session_of_its_own_and_knows_no_secret() {
     finish(&mut job).await;
 }
 
-/// A `systemd-run` that notes its arguments and then does what `act` says with the program it is given.
+/// A `systemd-run` that notes its arguments and then does what `act` says with the program it is
+/// given.
 async fn through_systemd(act: &str) -> (Place, i32) {
     let place = Place::new();
     let systemd_run = place.path("systemd-run");

@@ -1,6 +1,6 @@
-//! The journal as it is written today, and as every earlier version wrote it: `tests/golden/journal`
-//! has a folder for each form it ever had. Agents are updated under journals that are there, so an
-//! old folder is never edited: a new form gets a new one.
+//! The journal as it is written today, and as every earlier version wrote it:
+//! `tests/golden/journal` has a folder for each form it ever had. Agents are updated under journals
+//! that are there, so an old folder is never edited: a new form gets a new one.
 
 use std::collections::BTreeMap;
 use std::fs;

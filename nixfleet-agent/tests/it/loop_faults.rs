@@ -199,7 +199,8 @@ async fn restart_is_a_new_process_of_the_same_program_while_a_command_goes_on() 
     line.command("switch", id(1), 1).await;
     line.line("line 5").await;
     line.command("restart", id(2), 2).await;
-    // The start of the first one is told twice: when it is written down and when its process is known.
+    // The start of the first one is told twice: when it is written down and when its process is
+    // known.
     while line.accepted().await != id(2).to_string() {}
     line.until_gone().await;
 

@@ -297,8 +297,8 @@ fn wire_deployed(deployed: &Deployed) -> DeployedFacts {
     }
 }
 
-/// What the host can be rolled back to, newest first: its own list, with the commits that the journal
-/// knows, or, on a host that keeps none, the journal's deployments.
+/// What the host can be rolled back to, newest first: its own list, with the commits that the
+/// journal knows, or, on a host that keeps none, the journal's deployments.
 fn generations(seen: &AgentObservation, journal: &Journal) -> Vec<Generation> {
     if seen.generations.is_empty() {
         let known = journal.deployments.iter().rev();

@@ -268,7 +268,8 @@ pub enum AgentEffect {
         /// The pinned target.
         target: Option<Target>,
     },
-    /// Find the process of a command started by an earlier agent process; answer with `JobFinished`.
+    /// Find the process of a command started by an earlier agent process; answer with
+    /// `JobFinished`.
     Attach {
         /// The command.
         command: CommandId,

@@ -18,8 +18,8 @@ use crate::wire::agent::{
 /// Time between SIGTERM and SIGKILL.
 pub const KILL_AFTER: Duration = Duration::from_secs(3);
 
-/// A machine that is still up so long after its reboot command ended with 0 does not reboot. Shorter
-/// than the operation's hard timeout, so that the agent's own word comes first.
+/// A machine that is still up so long after its reboot command ended with 0 does not reboot.
+/// Shorter than the operation's hard timeout, so that the agent's own word comes first.
 pub const STILL_UP_AFTER: Duration = Duration::from_secs(600);
 
 /// `nixos-rebuild` exits with this code when the new system is active but units failed.
@@ -428,8 +428,9 @@ impl AgentCore {
         effects
     }
 
-    /// What is deployed after a deploy-class command, if it activated something. The inputs are known
-    /// only if they were the same, and clean, when the build started and when its activation was seen.
+    /// What is deployed after a deploy-class command, if it activated something. The inputs are
+    /// known only if they were the same, and clean, when the build started and when its activation
+    /// was seen.
     fn deployed_after(&self, job: &RunningJob, report: &JobReport) -> Option<Deployed> {
         let path = report.after.system.path.clone();
         let inputs = if job.op == Op::Rollback {

@@ -85,8 +85,8 @@ pub struct Journal {
 /// A deployment that can be rolled back to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deployment {
-    /// The sequence number of the command that made it: the number of the generation on hosts that keep
-    /// no list of their own. It stays when a rollback goes back to it.
+    /// The sequence number of the command that made it: the number of the generation on hosts that
+    /// keep no list of their own. It stays when a rollback goes back to it.
     pub number: u64,
     /// When that command was started.
     pub at: Timestamp,
@@ -129,8 +129,8 @@ impl Journal {
         }
     }
 
-    /// A part of what was written here can no longer be read. What else is there stays, but it is not
-    /// known any more what runs: the lost part may have told of a deployment, even of one under
+    /// A part of what was written here can no longer be read. What else is there stays, but it is
+    /// not known any more what runs: the lost part may have told of a deployment, even of one under
     /// a name that an earlier one has, too.
     pub fn lose_part(&mut self) {
         self.damaged = true;

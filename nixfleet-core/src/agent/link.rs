@@ -164,8 +164,9 @@ impl AgentCore {
         effects
     }
 
-    /// The results that the server cannot know from the registration: those of commands that ended since
-    /// it was sent; from an existing dashboard, which reads none there, all but those it expects none of.
+    /// The results that the server cannot know from the registration: those of commands that ended
+    /// since it was sent; from an existing dashboard, which reads none there, all but those it
+    /// expects none of.
     fn untold_results(&self, confirms: bool) -> Vec<AgentEffect> {
         let untold = |id: &CommandId| {
             if confirms {
@@ -227,7 +228,8 @@ impl AgentCore {
         }
     }
 
-    /// A heartbeat with the generations only if they differ from those sent before on this connection.
+    /// A heartbeat with the generations only if they differ from those sent before on this
+    /// connection.
     pub(super) fn heartbeat(&mut self) -> AgentEffect {
         let running = self.running.as_ref();
         let mut frame = frames::heartbeat(&self.observation, &self.journal, running);
