@@ -145,12 +145,6 @@ impl Job {
         self.folder.ask_kill()
     }
 
-    /// Whether no process of the job is left, seen from outside.
-    #[must_use]
-    pub fn group_is_empty(&self) -> bool {
-        self.folder.living_processes().is_empty()
-    }
-
     async fn wait_for_claim(&mut self) -> io::Result<()> {
         let starter_ended = self
             .starter_ended

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use nixfleet_core::StorePath;
 
-use super::Occasion;
 use super::fingerprint::Fingerprint;
+use super::{Occasion, binary};
 use crate::config::{Config, SystemProbe};
 use crate::environment;
 use crate::platform::Platform;
@@ -29,6 +29,8 @@ pub struct SystemFacts {
     pub configuration_revision: Option<String>,
     /// The version of nixpkgs it is built from.
     pub nixpkgs_version: Option<String>,
+    /// The package of the agent that it would start.
+    pub agent_path: Option<String>,
     /// The number of the generation that runs.
     pub generation_number: Option<u64>,
     /// The path it was booted into.
@@ -68,6 +70,8 @@ pub struct SystemPaths {
     pub version_program: Option<&'static str>,
     /// The file in which nix-darwin keeps the same, below the running system.
     pub version_file: Option<&'static str>,
+    /// The unit that starts the agent, where the running system has units.
+    pub agent_unit: Option<String>,
     /// Whether there are units that can fail.
     pub units: bool,
 }
@@ -86,6 +90,7 @@ impl SystemPaths {
             profile: platform.profile_link(home.as_deref()),
             version_program: nixos.then_some("sw/bin/nixos-version"),
             version_file: (platform == Platform::Darwin).then_some("darwin-version.json"),
+            agent_unit: nixos.then(binary::own_unit).flatten(),
             units: nixos,
         }
     }
@@ -146,6 +151,7 @@ pub struct SystemObserver {
 struct Version {
     revision: Option<String>,
     nixpkgs: Option<String>,
+    agent: Option<String>,
 }
 
 impl SystemObserver {
@@ -176,6 +182,7 @@ impl SystemObserver {
                 .and_then(|path| self.number_of(path, &generations)),
             configuration_revision: version.revision,
             nixpkgs_version: version.nixpkgs,
+            agent_path: version.agent,
             reboot_required: match (&booted_path, &path) {
                 (Some(booted), Some(path)) => reboot_required(Path::new(booted), Path::new(path)),
                 (None, _) | (_, None) => None,
@@ -232,6 +239,8 @@ impl SystemObserver {
     }
 
     fn read_version(&self, system: &Path) -> Version {
+        let unit = self.paths.agent_unit.as_deref();
+        let agent = unit.and_then(|unit| binary::expected(system, unit));
         let text = if let Some(program) = self.paths.version_program {
             let argv = [
                 system.join(program).display().to_string(),
@@ -243,7 +252,7 @@ impl SystemObserver {
         } else if let Some(file) = self.paths.version_file {
             fs::read_to_string(system.join(file)).unwrap_or_default()
         } else {
-            return Version::default();
+            String::new()
         };
         let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
         let field = |names: &[&str]| {
@@ -256,6 +265,7 @@ impl SystemObserver {
         Version {
             revision: field(&["configurationRevision"]),
             nixpkgs: field(&["nixosVersion", "nixpkgsRevision", "darwinLabel"]),
+            agent,
         }
     }
 

@@ -32,7 +32,7 @@ pub fn observation(seen: Observation, binary: &Binary) -> AgentObservation {
             source_commit: binary.source_commit.map(str::to_owned),
             store_path: binary.store_path.clone(),
             binary_hash: binary.hash.clone(),
-            expected_path: None,
+            expected_path: system.agent_path,
         },
         nixpkgs_version: system.nixpkgs_version,
         metrics: metrics.map(|sample| wire::Metrics {

@@ -106,7 +106,7 @@ async fn c07_a_killed_supervisor_is_an_interruption_never_a_guess_and_leaves_not
         let pid = place.number(name);
         until("what it left behind is gone", || !is_alive(pid)).await;
     }
-    assert!(job.group_is_empty());
+    assert!(job.folder().living_processes().is_empty());
     let launcher = place.another_agent();
     assert_eq!(
         launcher.state(spec.command_id).unwrap(),

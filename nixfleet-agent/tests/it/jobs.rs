@@ -150,13 +150,13 @@ async fn terminate_reaches_the_whole_group_and_later_stages_do_not_run() {
             break line.text.parse().unwrap();
         }
     };
-    assert!(is_alive(pid) && !job.group_is_empty());
+    assert!(is_alive(pid) && !job.folder().living_processes().is_empty());
     job.terminate().unwrap();
     let done = finish(&mut job).await;
     assert!(done.exit().stopped);
     assert_eq!(done.exit().signal, Some(15));
     assert_eq!(done.exit().code, 143);
-    assert!(job.group_is_empty() && !is_alive(pid));
+    assert!(job.folder().living_processes().is_empty() && !is_alive(pid));
     assert!(!place.path("two").exists());
 }
 
@@ -169,11 +169,11 @@ async fn a_process_that_ignores_sigterm_ends_with_kill() {
     until_line(&mut job, "ready").await;
     job.terminate().unwrap();
     until_line(&mut job, "refused").await;
-    assert!(!job.group_is_empty());
+    assert!(!job.folder().living_processes().is_empty());
     job.kill().unwrap();
     let done = finish(&mut job).await;
     assert_eq!((done.exit().signal, done.exit().stopped), (Some(9), true));
-    assert!(job.group_is_empty());
+    assert!(job.folder().living_processes().is_empty());
 }
 
 #[tokio::test]

@@ -56,6 +56,7 @@ impl Host {
             profile: Some(self.path("profiles/system")),
             version_program: Some("sw/bin/nixos-version"),
             version_file: None,
+            agent_unit: None,
             units: false,
         })
     }
@@ -128,6 +129,7 @@ fn a_configured_command_runs_at_a_closer_look_only() {
         profile: None,
         version_program: None,
         version_file: None,
+        agent_unit: None,
         units: false,
     });
     for _ in 0..3 {
