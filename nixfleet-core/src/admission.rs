@@ -314,8 +314,11 @@ pub fn refusals(request: &Request, conditions: &Conditions<'_>) -> Vec<Refusal> 
         .iter()
         .filter_map(|gate| check::gate(*gate, request, conditions));
     let needs = request.op.spec().needs.iter();
-    gates
+    let mut all: Vec<Refusal> = gates
         .chain(needs.filter_map(|need| check::need(*need, request, conditions)))
         .filter(|refusal| !(request.force && refusal.code.bypassed_by_force()))
-        .collect()
+        .collect();
+    // Local changes fail two needs of a switch, and are said once.
+    all.dedup();
+    all
 }

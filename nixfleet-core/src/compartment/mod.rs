@@ -138,8 +138,10 @@ pub struct Working {
     /// The operation.
     pub op: Op,
     /// Which half of a `pull-switch` is running; `None` where that is not known or not apt.
+    #[serde(default)]
     pub half: Option<PullSwitchHalf>,
     /// Whether the operation took the agent down and its return is awaited.
+    #[serde(default)]
     pub awaiting_reconnect: bool,
 }
 

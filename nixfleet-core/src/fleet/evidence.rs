@@ -57,7 +57,7 @@ impl Fleet {
 }
 
 /// What a test of this host would be about, by its deployment record.
-pub(super) fn current_test_key(observation: &HostObservation) -> Option<TestKey> {
+pub(crate) fn current_test_key(observation: &HostObservation) -> Option<TestKey> {
     let running = observation
         .system
         .as_ref()

@@ -15,6 +15,8 @@ mod turn;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub(crate) use evidence::current_test_key;
+
 pub use effect::{AuditRecord, Effect, Record};
 pub use input::{
     Accepted, Decision, Dispatch, Dispatched, Input, Reading, Reply, Request, RequestId,

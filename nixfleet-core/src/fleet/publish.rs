@@ -57,6 +57,20 @@ pub struct CompartmentReport {
     pub click: ClickReport,
 }
 
+impl CompartmentReport {
+    /// One compartment of an assessment of `situation`.
+    #[must_use]
+    pub fn new(one: &Assessment, click: Click, situation: &Situation<'_>) -> Self {
+        Self {
+            click: click.into(),
+            status: one.status,
+            reason: one.reason.code(),
+            message: compartment::message(one, situation),
+            details: compartment::details(one, situation).lines,
+        }
+    }
+}
+
 /// What a click on a compartment offers; all empty means information only.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClickReport {
@@ -87,7 +101,10 @@ impl Fleet {
         let assessment = assess(&situation);
         let compartments = assessment.compartments.each_ref().map(|one| {
             let click = assessment.click(one.compartment);
-            (one.compartment, compartment_report(one, click, &situation))
+            (
+                one.compartment,
+                CompartmentReport::new(one, click, &situation),
+            )
         });
         let shown = host.open.first().or(host.record.last_ended.as_ref());
         let command = shown.and_then(|id| self.commands.get(id));
@@ -261,20 +278,6 @@ fn remote_view(remote: &Remote) -> RemoteView {
 fn claimed_revision(host: &Host) -> Option<ClaimedRevision> {
     let running = host.record.observation.system.as_ref()?;
     running.configuration_revision.clone()
-}
-
-fn compartment_report(
-    one: &Assessment,
-    click: Click,
-    situation: &Situation<'_>,
-) -> CompartmentReport {
-    CompartmentReport {
-        click: click.into(),
-        status: one.status,
-        reason: one.reason.code(),
-        message: compartment::message(one, situation),
-        details: compartment::details(one, situation).lines,
-    }
 }
 
 fn working(command: &Command) -> Working {

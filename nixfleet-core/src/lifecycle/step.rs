@@ -1,13 +1,16 @@
 //! What the lifecycle wants done, as values. Their order means something.
 
+use serde::{Deserialize, Serialize};
+
 use crate::host::{DeployOutcome, Deployed, TestEvidence};
 
 use super::event::Signal;
 use crate::report::ResultKind;
 
 /// One effect of the lifecycle of a command. The caller persists the command first, then performs
-/// the steps in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// the steps in order. As JSON: `{"do": …, "with": …}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "do", content = "with")]
 pub enum Step {
     /// Give the command to the agent's connection, with its id, sequence number and lease.
     SendCommand {

@@ -374,13 +374,16 @@ fn generation(facts: GenerationFacts) -> Result<Generation, WireError> {
     })
 }
 
-fn parse<T: FromStr<Err = IdError>>(field: &'static str, text: &str) -> Result<T, WireError> {
+pub(in crate::wire) fn parse<T: FromStr<Err = IdError>>(
+    field: &'static str,
+    text: &str,
+) -> Result<T, WireError> {
     text.parse()
         .map_err(|source| WireError::Field { field, source })
 }
 
 /// A missing or empty text is `None`.
-fn optional<T: FromStr<Err = IdError>>(
+pub(in crate::wire) fn optional<T: FromStr<Err = IdError>>(
     field: &'static str,
     text: Option<String>,
 ) -> Result<Option<T>, WireError> {
@@ -390,7 +393,7 @@ fn optional<T: FromStr<Err = IdError>>(
 }
 
 /// One line without control characters, at most [`MAX_TEXT`] characters.
-fn cut(text: impl AsRef<str>) -> String {
+pub(in crate::wire) fn cut(text: impl AsRef<str>) -> String {
     text.as_ref()
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })

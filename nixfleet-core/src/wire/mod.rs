@@ -2,10 +2,14 @@
 //! their conversion into reports of agents and orders of servers, which is the only fallible step
 //! (spec 03). What travels to browsers is in [`crate::sync`].
 
+pub mod admission;
 pub mod agent;
+pub mod command;
 mod convert;
 mod field;
+pub mod lock;
 mod order;
+pub mod situation;
 
 pub use convert::{AgentReport, WireError, agent_message, decode_agent_frame, decode_server_frame};
 pub use field::Field;

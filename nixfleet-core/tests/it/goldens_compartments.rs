@@ -16,7 +16,7 @@ use crate::compartments_world::{NOW, World, commit, path};
 use crate::goldens::check_blocks;
 
 /// A situation in words, and how to get into it.
-type Situation = (&'static str, fn() -> World);
+pub type Situation = (&'static str, fn() -> World);
 
 fn from_current(change: impl FnOnce(&mut World)) -> World {
     let mut world = World::current();
@@ -57,7 +57,7 @@ fn working(op: Op) -> World {
 }
 
 #[rustfmt::skip]
-const SITUATIONS: &[Situation] = &[
+pub const SITUATIONS: &[Situation] = &[
     ("all current, tests passed", World::current),
     ("PR merged upstream", || from_current(|world| world.remote_moves('b'))),
     ("after pull", pulled),

@@ -26,4 +26,5 @@ mod reference;
 mod scripts;
 mod simulation;
 mod tables;
+mod vectors;
 mod witness;

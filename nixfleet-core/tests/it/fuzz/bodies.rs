@@ -1,8 +1,13 @@
 //! What is run on arbitrary bytes: nothing may panic, and what is accepted keeps its promises.
 
+use nixfleet_core::Timestamp;
+use nixfleet_core::admission::Request;
 use nixfleet_core::host::{AgentProtocol, HostIdentity};
 use nixfleet_core::lock::{self, FlakeLock};
 use nixfleet_core::sync::{Replica, ServerMessage};
+use nixfleet_core::wire::admission::{ConditionFacts, OwnedConditions, RequestFacts};
+use nixfleet_core::wire::command::{CommandEvent, CommandFacts, TrackedCommand};
+use nixfleet_core::wire::situation::{OwnedSituation, SituationFacts};
 use nixfleet_core::wire::{agent_message, decode_agent_frame, decode_server_frame};
 use nixfleet_core::{LockHasher, diff_summaries, lock_hash};
 
@@ -29,6 +34,10 @@ pub fn lock(data: &[u8]) {
             Err(error) => assert!(!error.to_string().is_empty()),
         }
     }
+    match nixfleet_core::wire::lock::compare(old, new) {
+        Ok(report) => assert!(serde_json::to_string(&report).is_ok()),
+        Err(error) => assert!(!error.to_string().contains(char::is_control)),
+    }
     if let [Ok(old), Ok(new)] = &parsed {
         let there = lock::diff(old, new);
         let back = lock::diff(new, old);
@@ -39,9 +48,11 @@ pub fn lock(data: &[u8]) {
     }
 }
 
-/// The decoders of both protocols.
+/// The decoders of both protocols, and of what other languages pass in.
 pub fn wire(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
+    questions(&text);
+    story(&text);
     let ours = HostIdentity {
         protocol: AgentProtocol::Commands,
         capabilities: ["commands", "lock", "deployed"].map(str::to_owned).to_vec(),
@@ -68,4 +79,62 @@ pub fn wire(data: &[u8]) {
         replica.apply(message.clone());
         replica.apply(message);
     }
+}
+
+/// Situations and admissions.
+fn questions(text: &str) {
+    if let Ok(facts) = serde_json::from_str::<SituationFacts>(text)
+        && let Ok(situation) = OwnedSituation::try_from(facts)
+    {
+        let report = situation.report();
+        for one in report.compartments.values() {
+            let lines = one.details.iter().chain([&one.message]);
+            assert!(
+                !lines
+                    .into_iter()
+                    .any(|line| line.contains(char::is_control))
+            );
+        }
+        assert!(serde_json::to_string(&report).is_ok());
+        assert!(serde_json::to_string(&situation.explain()).is_ok());
+    }
+    if let Ok(facts) = serde_json::from_str::<ConditionFacts>(text)
+        && let Ok(conditions) = OwnedConditions::try_from(facts)
+        && let Ok(request) = serde_json::from_str::<RequestFacts>(text)
+        && let Ok(request) = Request::try_from(request)
+    {
+        let report = conditions.report(&request);
+        assert_eq!(report.admitted, report.refusals.is_empty());
+    }
+}
+
+/// One command and what happens to it.
+#[derive(serde::Deserialize)]
+struct Story {
+    start: CommandFacts,
+    #[serde(default)]
+    steps: Vec<(i64, CommandEvent)>,
+}
+
+fn story(text: &str) {
+    let Ok(story) = serde_json::from_str::<Story>(text) else {
+        return;
+    };
+    let Ok(mut command) = TrackedCommand::queue(story.start, Timestamp::EPOCH) else {
+        return;
+    };
+    for (at, event) in story.steps {
+        if let Ok(report) = command.handle(event, Timestamp::from_millis(at)) {
+            assert_eq!(report.deadline.is_none(), report.phase.is_terminal());
+            assert_eq!(report.ending.is_some(), report.phase.is_terminal());
+            assert!(serde_json::to_string(&report).is_ok());
+        }
+    }
+    // Time alone leads to the end.
+    for _ in 0..64 {
+        if let Some(due) = command.poll_timeout() {
+            let _ = command.handle_timeout(due.at);
+        }
+    }
+    assert!(command.command().phase.is_terminal());
 }

@@ -37,12 +37,35 @@ fn mutated(seed: &'static str) -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// What stands in `fuzz/seeds`, one file an input.
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let folder = crate::goldens::root().join("fuzz/seeds").join(target);
+    let files = std::fs::read_dir(folder).unwrap();
+    let read = |path: std::path::PathBuf| crate::goldens::bytes(&path);
+    files.map(|file| read(file.unwrap().path())).collect()
+}
+
 #[test]
 fn the_seeds_are_accepted() {
     assert!(nixfleet_core::FlakeLock::parse(LOCK.as_bytes()).is_ok());
     bodies::lock(format!("{LOCK}\0{LOCK}").as_bytes());
     for frame in FRAMES {
         bodies::wire(frame.as_bytes());
+    }
+    for lock in seeds("lock") {
+        let both = lock.split(|byte| *byte == 0).collect::<Vec<_>>();
+        assert_eq!(both.len(), 2);
+        for one in both {
+            nixfleet_core::FlakeLock::parse(one).unwrap();
+        }
+        bodies::lock(&lock);
+    }
+    for json in seeds("wire") {
+        serde_json::from_slice::<serde_json::Value>(&json).unwrap();
+        bodies::wire(&json);
+    }
+    for bytes in seeds("events") {
+        simulation::drive(&bytes);
     }
 }
 

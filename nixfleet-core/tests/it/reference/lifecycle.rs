@@ -17,6 +17,7 @@ const HOUR: i64 = 60 * MINUTE;
 const NEVER: i64 = i64::MIN;
 
 /// Everything one needs to remember about a command. Times are seconds since it was asked for.
+#[derive(Clone)]
 pub struct Story {
     op: Op,
     /// The agent speaks ids.
@@ -43,6 +44,10 @@ pub struct Story {
     returned: bool,
     away: bool,
     server_restarted: i64,
+    /// What the agent's own binary comes to after a switch that worked: `SUCCESS` if it is the
+    /// one it should be, else `STALE_BINARY` or `SUSPICIOUS`.
+    pub agent: Phase,
+    waits_for_agent: bool,
 }
 
 impl Story {
@@ -71,7 +76,14 @@ impl Story {
             returned: false,
             away: true,
             server_restarted: NEVER,
+            agent: Phase::Success,
+            waits_for_agent: false,
         }
+    }
+
+    /// How often it was given to a connection.
+    pub fn copies(&self) -> i64 {
+        self.copies
     }
 
     fn by_server(&self) -> bool {
@@ -185,7 +197,12 @@ impl Story {
             }
             Phase::Verifying if self.due(t, self.verify_by) => {
                 let failed = self.exit.is_some_and(|(kind, _)| kind == ResultKind::Error);
-                self.go(if failed { Phase::Error } else { Phase::Partial }, t);
+                let phase = match (failed, self.waits_for_agent) {
+                    (true, _) => Phase::Error,
+                    (false, true) => self.agent,
+                    (false, false) => Phase::Partial,
+                };
+                self.go(phase, t);
             }
             _ => return false,
         }
@@ -430,6 +447,8 @@ impl Story {
     }
 
     fn hello_ours(&mut self, process: Process, t: i64) {
+        let new_process = matches!(process, Process::New | Process::Rebooted);
+        self.returned |= new_process && !self.restarts_something();
         let renewed = match self.op {
             Op::Restart => matches!(process, Process::New | Process::Rebooted),
             Op::Reboot => process == Process::Rebooted,
@@ -489,14 +508,11 @@ impl Story {
         let failed = self.exit.is_some_and(|(kind, _)| kind == ResultKind::Error);
         let unproven = if failed { Phase::Error } else { Phase::Partial };
         if self.restarts_something() {
-            self.go(
-                if self.returned {
-                    Phase::Success
-                } else {
-                    Phase::Partial
-                },
-                t,
-            );
+            if self.returned {
+                self.look_at_agent(t);
+            } else {
+                self.go(Phase::Partial, t);
+            }
             return;
         }
         if !self.ours && self.op == Op::Test {
@@ -508,12 +524,26 @@ impl Story {
         let blind = !self.ours && self.op == Op::Rollback;
         let moved = !self.ours && self.op == Op::PullSwitch;
         match facts {
-            Facts::Silent => {}
+            // What was proven before is gone again: the last report counts.
+            Facts::Silent => self.waits_for_agent = false,
             Facts::Right | Facts::Wrong if blind => {}
             Facts::Right if moved => self.go(Phase::Partial, t),
             Facts::Right if failed => self.go(Phase::Degraded, t),
-            Facts::Right => self.go(Phase::Success, t),
+            Facts::Right => self.look_at_agent(t),
             Facts::Wrong => self.go(unproven, t),
+        }
+    }
+
+    /// "Freshness verdict": an old agent may still be replaced, until it has registered again. A
+    /// rollback goes back on purpose.
+    fn look_at_agent(&mut self, t: i64) {
+        let fresh = self.agent == Phase::Success || self.op == Op::Rollback;
+        if fresh || !self.op.is_switch_like() {
+            self.go(Phase::Success, t);
+        } else if self.returned {
+            self.go(self.agent, t);
+        } else {
+            self.waits_for_agent = true;
         }
     }
 }

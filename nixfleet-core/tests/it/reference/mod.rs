@@ -4,3 +4,4 @@
 pub mod compartments;
 pub mod compartments_text;
 pub mod lifecycle;
+pub mod situations;

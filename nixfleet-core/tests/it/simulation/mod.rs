@@ -6,7 +6,7 @@
 
 mod checks;
 mod machine;
-mod rng;
+pub mod rng;
 mod world;
 
 use std::time::Duration;
