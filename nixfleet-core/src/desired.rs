@@ -70,6 +70,39 @@ impl RemoteCause {
         RemoteCause::MirrorFailed,
     ];
 
+    /// What an answer of a page with this HTTP status means.
+    #[must_use]
+    pub const fn of_http_status(status: u16) -> Self {
+        match status {
+            401 | 403 => RemoteCause::AccessDenied,
+            404 | 410 => RemoteCause::NotFound,
+            other => RemoteCause::HttpStatus(other),
+        }
+    }
+
+    /// Whether a second attempt within the same reading may help (spec 01, "up to three quick
+    /// attempts"): nothing that a person has to mend first.
+    #[must_use]
+    pub const fn is_transient(self) -> bool {
+        match self {
+            RemoteCause::Unreachable | RemoteCause::TimedOut => true,
+            // Too slow for the page, asked too often, or its own fault.
+            RemoteCause::HttpStatus(status) => status == 408 || status == 429 || status >= 500,
+            RemoteCause::NotConfigured
+            | RemoteCause::NotReadYet
+            | RemoteCause::AccessDenied
+            | RemoteCause::NotFound
+            | RemoteCause::BranchMissing
+            | RemoteCause::Malformed
+            | RemoteCause::FieldMissing
+            | RemoteCause::LockMissing
+            | RemoteCause::Expired
+            | RemoteCause::StoreDamaged
+            | RemoteCause::GitMissing
+            | RemoteCause::MirrorFailed => false,
+        }
+    }
+
     /// What an administrator can do about it.
     #[must_use]
     pub const fn hint(self) -> &'static str {
@@ -411,6 +444,35 @@ mod tests {
             RemoteWatch::new(policy, Unavailable::new(RemoteCause::NotReadYet, ""), at(0));
         assert!(watch.read(Ok(good()), at(1)));
         watch
+    }
+
+    #[test]
+    fn an_http_status_has_one_cause_and_one_answer_to_trying_again() {
+        for (status, cause, again) in [
+            (401, RemoteCause::AccessDenied, false),
+            (403, RemoteCause::AccessDenied, false),
+            (404, RemoteCause::NotFound, false),
+            (410, RemoteCause::NotFound, false),
+            (302, RemoteCause::HttpStatus(302), false),
+            (408, RemoteCause::HttpStatus(408), true),
+            (418, RemoteCause::HttpStatus(418), false),
+            (429, RemoteCause::HttpStatus(429), true),
+            (499, RemoteCause::HttpStatus(499), false),
+            (500, RemoteCause::HttpStatus(500), true),
+            (503, RemoteCause::HttpStatus(503), true),
+        ] {
+            assert_eq!(RemoteCause::of_http_status(status), cause, "{status}");
+            assert_eq!(cause.is_transient(), again, "{status}");
+        }
+    }
+
+    #[test]
+    fn of_the_other_causes_only_those_of_the_network_may_pass_by_themselves() {
+        let passing: Vec<RemoteCause> = RemoteCause::ALL
+            .into_iter()
+            .filter(|cause| cause.is_transient())
+            .collect();
+        assert_eq!(passing, [RemoteCause::Unreachable, RemoteCause::TimedOut]);
     }
 
     #[test]

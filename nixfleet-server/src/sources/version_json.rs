@@ -90,7 +90,7 @@ impl VersionJsonSource {
                 Ok(Err(why)) => why,
                 Err(_) => return Err(Unavailable::new(RemoteCause::TimedOut, "")),
             };
-            let pause = pauses.next().filter(|_| is_transient(why.cause));
+            let pause = pauses.next().filter(|_| why.cause.is_transient());
             match pause.map(|pause| Instant::now() + pause) {
                 Some(next) if next < end => tokio::time::sleep_until(next).await,
                 Some(_) | None => return Err(why),
@@ -173,32 +173,9 @@ fn follow(attempt: redirect::Attempt<'_>) -> redirect::Action {
     }
 }
 
-fn is_transient(cause: RemoteCause) -> bool {
-    match cause {
-        RemoteCause::Unreachable | RemoteCause::TimedOut => true,
-        RemoteCause::HttpStatus(status) => status >= 500,
-        RemoteCause::NotConfigured
-        | RemoteCause::NotReadYet
-        | RemoteCause::AccessDenied
-        | RemoteCause::NotFound
-        | RemoteCause::BranchMissing
-        | RemoteCause::Malformed
-        | RemoteCause::FieldMissing
-        | RemoteCause::LockMissing
-        | RemoteCause::Expired
-        | RemoteCause::StoreDamaged
-        | RemoteCause::GitMissing
-        | RemoteCause::MirrorFailed => false,
-    }
-}
-
 /// The HTTP status stays in the cause or in the detail, because it is what people search for.
 fn status_failure(status: StatusCode, page: &str) -> Unavailable {
-    let cause = match status.as_u16() {
-        401 | 403 => RemoteCause::AccessDenied,
-        404 | 410 => RemoteCause::NotFound,
-        other => RemoteCause::HttpStatus(other),
-    };
+    let cause = RemoteCause::of_http_status(status.as_u16());
     Unavailable::new(cause, format!("{page} answered {status}"))
 }
 

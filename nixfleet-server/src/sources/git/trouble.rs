@@ -28,22 +28,7 @@ impl Trouble {
     /// Whether trying again at once may help.
     pub fn is_transient(&self) -> bool {
         match self {
-            Trouble::Remote(why) => match why.cause {
-                RemoteCause::Unreachable | RemoteCause::TimedOut => true,
-                RemoteCause::HttpStatus(status) => status >= 500 || status == 429,
-                RemoteCause::NotConfigured
-                | RemoteCause::NotReadYet
-                | RemoteCause::AccessDenied
-                | RemoteCause::NotFound
-                | RemoteCause::BranchMissing
-                | RemoteCause::Malformed
-                | RemoteCause::FieldMissing
-                | RemoteCause::LockMissing
-                | RemoteCause::Expired
-                | RemoteCause::StoreDamaged
-                | RemoteCause::GitMissing
-                | RemoteCause::MirrorFailed => false,
-            },
+            Trouble::Remote(why) => why.cause.is_transient(),
             Trouble::Damaged(_) | Trouble::OtherHash => false,
         }
     }
@@ -161,12 +146,7 @@ pub(super) fn explain(messages: &str, remote: &Remote, mirror: &str) -> Trouble 
         return sign.into_trouble(detail);
     }
     if let Some(status) = http_status(&lower) {
-        let cause = match status {
-            401 | 403 => RemoteCause::AccessDenied,
-            404 | 410 => RemoteCause::NotFound,
-            other => RemoteCause::HttpStatus(other),
-        };
-        return Trouble::remote(cause, detail);
+        return Trouble::remote(RemoteCause::of_http_status(status), detail);
     }
     let found = SIGNS.iter().find(|(part, _)| lower.contains(part));
     let unknown = Sign::Cause(RemoteCause::Unreachable);

@@ -75,6 +75,7 @@ async fn failures_of_the_page_keep_their_status() {
         "/denied" => answer(403, &[], b""),
         "/teapot" => answer(418, &[], b""),
         "/broken" => answer(502, &[], b""),
+        "/limited" => answer(429, &[], b""),
         "/unasked" => answer(304, &[], b""),
         "/huge" => answer(200, &[], &vec![b' '; 2 << 20]),
         "/short" => b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{".to_vec(),
@@ -87,6 +88,7 @@ async fn failures_of_the_page_keep_their_status() {
         ("/denied", RemoteCause::AccessDenied, 1),
         ("/teapot", RemoteCause::HttpStatus(418), 1),
         ("/broken", RemoteCause::HttpStatus(502), 3),
+        ("/limited", RemoteCause::HttpStatus(429), 3),
         ("/unasked", RemoteCause::HttpStatus(304), 1),
         ("/huge", RemoteCause::Malformed, 1),
     ] {
