@@ -161,7 +161,7 @@ fn test_report(report: &JobReport, stopped: bool, deployed: Option<&Deployed>) -
     let after = &report.after;
     let key_end = test_key(
         after.system.path.clone(),
-        after.system.configuration_revision,
+        after.system.claimed_commit(),
         after.repo,
         deployed,
     );

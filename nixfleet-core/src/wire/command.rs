@@ -32,7 +32,6 @@ use crate::lifecycle::{
     Address, Command, Deadline, Ending, Event, ExitReport, Hello, Phase, Signal, Step, Transcript,
     Withdrawal, half_of, late_result,
 };
-use crate::op::Op;
 use crate::report::{AgentReport, CommandResult, HeartbeatReport, Registration};
 use crate::time::Timestamp;
 
@@ -270,7 +269,7 @@ impl TrackedCommand {
                 let event = Event::Rejected {
                     to: rejection.command.map_or_else(Address::default, Address::of),
                     reason: rejection.reason,
-                    current: rejection.current,
+                    current: rejection.current.map(|op| op.name().to_owned()),
                 };
                 self.happens(event, now)
             }
@@ -325,7 +324,7 @@ impl TrackedCommand {
             running: beat
                 .command
                 .map(Address::of)
-                .or_else(|| named.map(|op| Address::op(Op::named(&op)))),
+                .or_else(|| named.map(|op| Address::op(Some(op)))),
             observation: &situation.observation,
         };
         self.command.handle_traced(&event, now)

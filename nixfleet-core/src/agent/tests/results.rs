@@ -45,7 +45,7 @@ fn tested(change: impl FnOnce(&mut JobReport)) -> TestReport {
     let mut core = ready();
     let _ = command(&mut core, "test", 1, 1, at(1));
     let mut now = seen('a', "/nix/store/a");
-    now.system.configuration_revision = now.repo.map(|repo| repo.commit);
+    now.system.configuration_revision = now.repo.map(|repo| repo.commit.into());
     let mut report = JobReport {
         at_start: Some(Sighting::from(&now)),
         at_end: Some(Sighting::from(&now)),

@@ -191,6 +191,7 @@ pub const fn reason(code: ReasonCode) -> Letter {
         ReasonCode::CheckoutNotKnown => ('Z', &[GIT, LOCK]),
         ReasonCode::NeedsReconcile => ('a', &[COMMAND]),
         ReasonCode::RunsOtherRevision => ('b', &[("running", Before), ("expected", IN_FORCE)]),
+        ReasonCode::RunsNoCommit => ('w', &[("base", Before)]),
         ReasonCode::RunsOtherPath => ('c', &[]),
         ReasonCode::SystemCurrent => ('d', &[("commit", At(&[P::Deployed]))]),
         ReasonCode::SystemClaimsCurrent => ('e', &[("commit", At(&[P::DesiredCommit]))]),

@@ -97,7 +97,10 @@ fn deployed(record: &Deployed) -> DeployedFacts {
 fn system(running: &RunningSystem) -> SystemFacts {
     SystemFacts {
         path: running.path.as_ref().map(|path| path.to_string()),
-        configuration_revision: running.configuration_revision.map(|it| it.to_string()),
+        configuration_revision: running
+            .configuration_revision
+            .as_ref()
+            .map(ToString::to_string),
         generation_number: running.profile_number,
         booted_path: running.booted_path.as_ref().map(|path| path.to_string()),
         reboot_required: running.reboot_required,

@@ -239,7 +239,7 @@ fn any_deployment(rng: &mut Rng, world: &mut World, repo: Repo) {
     let claim = claim.filter(|_| !world.existing);
     world.observation.system = Some(RunningSystem {
         path: mostly(rng, &[Some(built), Some(path("two")), None]),
-        configuration_revision: claim,
+        configuration_revision: claim.map(Into::into),
         reboot_required: rng.one_in(12),
         ..RunningSystem::default()
     });
@@ -273,10 +273,7 @@ fn any_tests(rng: &mut Rng, world: &mut World) {
     let seen = &world.observation;
     let record = seen.deployed.as_ref();
     let current = record.and_then(|it| Some((it.commit?, it.lock?)));
-    let claimed = seen
-        .system
-        .as_ref()
-        .and_then(|it| it.configuration_revision);
+    let claimed = seen.system.as_ref().and_then(RunningSystem::claimed_commit);
     let (tested, with) = current.unwrap_or((claimed.unwrap_or(commit('a').into()), lock("a")));
     let ran_on = seen.system.as_ref().and_then(|it| it.path.clone());
     let key = TestKey {
