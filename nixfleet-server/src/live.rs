@@ -359,7 +359,7 @@ mod tests {
         let Change::Event(event) = delta(7).change.clone() else {
             panic!()
         };
-        state.apply(&Change::Event(event));
+        state.apply(&Change::Event(event)).unwrap();
         let snapshot = Snapshot {
             version: version(7),
             state: state.clone(),

@@ -232,15 +232,20 @@ fn change(state: &SyncState, random: &mut Random) -> Change {
     let value = match kind {
         0 => json!({"host_removed": host}),
         1 | 2 => {
-            let digit = random.below(3);
+            let digit = mostly_one(random);
             host_view(&host, random, digit)
         }
         3 | 4 => json!({"status_updated": status(&host, random)}),
         5 | 6 => command(&host, random),
         7 => json!({"event": {"n": random.below(400), "at": 0, "code": "x", "text": ""}}),
-        _ => desired(random.below(3)),
+        _ => desired(mostly_one(random)),
     };
     serde_json::from_value(value).unwrap()
+}
+
+/// So that what is said of a host often is what the host says.
+fn mostly_one(random: &mut Random) -> u64 {
+    [1, 1, 1, 1, 2, 0][random.index(6)]
 }
 
 /// A commit or lock made of one digit; for 0 there is none.
@@ -277,7 +282,7 @@ fn host_view(host: &str, random: &mut Random, digit: u64) -> Value {
 /// Random statuses: reasons about one hash, which may be the one of the host, and attentions.
 fn status(host: &str, random: &mut Random) -> Value {
     let statuses = letters::STATUSES.map(|(status, _)| status);
-    let digit = random.below(3);
+    let digit = mostly_one(random);
     let s = [(); 5].map(|()| statuses[random.index(5)]);
     let r = [(); 5].map(|()| {
         let code = ReasonCode::ALL[random.index(ReasonCode::ALL.len())];
@@ -285,7 +290,7 @@ fn status(host: &str, random: &mut Random) -> Value {
     });
     let a: Vec<Value> = letters::ATTENTIONS
         .iter()
-        .filter(|_| random.below(12) == 0)
+        .filter(|_| random.below(24) == 0)
         .map(|(code, _)| attention_of(code, digit))
         .collect();
     json!({"id": host, "s": s, "r": r, "a": a, "g": random.below(4) == 0})

@@ -172,7 +172,7 @@ fn count(number: usize) -> String {
     }
 }
 
-/// How far apart two commits of a branch without merges are, or what is known of one beside it.
+/// How far apart two commits of a branch are, or what is known of one beside it.
 fn distance(reason: &str, host: &str, desired: &Value) -> Option<String> {
     let word = match reason {
         "checkout-behind" => "behind",
@@ -189,7 +189,13 @@ fn distance(reason: &str, host: &str, desired: &Value) -> Option<String> {
     };
     let wanted = position(desired["commit"].as_str()?)?;
     if let Some(held) = position(host) {
-        return Some(format!("{} {word}", count(held.abs_diff(wanted))));
+        // Where merges are counted, it is how many commits only one of the two reaches.
+        let reached = |position: usize| history["reachable"][position].as_u64();
+        let apart = match (reached(held), reached(wanted)) {
+            (Some(held), Some(wanted)) => held.abs_diff(wanted) as usize,
+            _ => held.abs_diff(wanted),
+        };
+        return Some(format!("{} {word}", count(apart)));
     }
     let beside = history["off_branch"].as_object()?;
     let (_, known) = beside.iter().find(|(commit, _)| commit.starts_with(host))?;

@@ -9,7 +9,7 @@ use nixfleet_core::compartment::rules::{OVERLAYS, TABLES};
 use nixfleet_core::wire::situation::{OwnedSituation, SituationFacts};
 use serde_json::{Map, Value, json};
 
-use super::hosts::{any_host, desired_states};
+use super::hosts::{any_host, desired_states, lock_contents};
 use super::{Vectors, facts, missing};
 use crate::compartments_world::World;
 use crate::goldens::updating;
@@ -136,7 +136,19 @@ fn named() -> Vec<Value> {
         reads_back(&world, &facts);
         case(name, &facts, None, true)
     });
-    cases.collect()
+    cases.chain([known_contents()]).collect()
+}
+
+/// A branch with a merge, whose locks are known with their contents: the tooltip tells inputs.
+fn known_contents() -> Value {
+    let mut facts = facts::situation(&World::current());
+    facts.desired = lock_contents(&mut facts.host.facts);
+    case(
+        "a merge behind, contents of the locks known",
+        &facts,
+        None,
+        true,
+    )
 }
 
 /// What makes a case worth keeping: rows, overlays, attentions, and the shape of its messages.
@@ -293,6 +305,21 @@ fn texts(files: &[Vectors], of: impl Fn(&Value) -> Vec<String>) -> BTreeSet<Stri
         .flat_map(|file| &file.cases)
         .flat_map(of)
         .collect()
+}
+
+#[test]
+fn a_history_with_contents_and_merges_is_read_as_it_is_written() {
+    let file = Vectors::read(NAMED);
+    let told = |case: &&Value| case["id"].as_str().unwrap().starts_with("a merge behind");
+    let case = file.cases.iter().find(told).unwrap();
+    let shown = &case["expected"]["compartments"];
+    let lock = shown["lock"]["details"].to_string();
+    assert!(
+        lock.contains("nixpkgs 1111111 (2025-10-09) → 2222222 (2025-11-13)"),
+        "{lock}"
+    );
+    let git = shown["git"]["message"].as_str().unwrap();
+    assert!(git.starts_with("2 commits behind"), "{git}");
 }
 
 #[test]

@@ -9,8 +9,11 @@ use nixfleet_core::host::{
     TestKey, TestVerdict,
 };
 use nixfleet_core::ids::CommandId;
+use nixfleet_core::wire::Field;
+use nixfleet_core::wire::agent::{Facts, RepoFacts};
 use nixfleet_core::wire::situation::{CauseFacts, DesiredFacts, HistoryFacts, LockVersionFacts};
 use nixfleet_core::{OPS, Op, Timestamp};
+use serde_json::json;
 
 use super::facts;
 use crate::compartments_world::{NOW, World, abbreviated, commit, lock, path};
@@ -151,6 +154,47 @@ fn history(newest_first: &[char]) -> HistoryFacts {
             })
             .collect(),
         ..HistoryFacts::default()
+    }
+}
+
+/// `d` merges `c`, which the host has, and `b`, both made on top of `a`; `d` also updates an input.
+pub fn lock_contents(host: &mut Facts) -> DesiredFacts {
+    let [old, new] = [('1', 1_760_000_000), ('2', 1_763_000_000)].map(|(rev, date)| {
+        let rev = rev.to_string().repeat(40);
+        let github = json!({"type": "github", "owner": "NixOS", "repo": "nixpkgs"});
+        let mut locked = github.clone();
+        (locked["rev"], locked["lastModified"]) = (json!(rev), json!(date));
+        let nodes = json!({
+            "root": {"inputs": {"nixpkgs": "nixpkgs"}},
+            "nixpkgs": {"locked": locked, "original": github},
+        });
+        json!({"version": 7, "root": "root", "nodes": nodes}).to_string()
+    });
+    let version = |digit: char, content: &String| LockVersionFacts {
+        commit: commit(digit).to_string(),
+        lock_hash: lock(content).to_string(),
+        time: NOW,
+        content: Some(content.clone()),
+    };
+    host.lock_hash = Field::Value(lock(&old).to_string());
+    host.repo = Field::Value(RepoFacts {
+        commit: commit('c').to_string(),
+        dirty: false,
+    });
+    DesiredFacts {
+        agent_version: "4.0.0".to_owned(),
+        commit: Some(commit('d').to_string()),
+        lock_hash: Some(lock(&new).to_string()),
+        verified_at: Some(NOW),
+        history: Some(HistoryFacts {
+            commits: ['d', 'c', 'b', 'a']
+                .map(|digit| commit(digit).to_string())
+                .to_vec(),
+            reachable: vec![4, 2, 2, 1],
+            locks: vec![version('d', &new), version('a', &old)],
+            ..HistoryFacts::default()
+        }),
+        ..DesiredFacts::default()
     }
 }
 
