@@ -170,6 +170,9 @@ pub struct OpSpec {
     pub help: &'static str,
 }
 
+/// Exit code of `nixos-rebuild` when the new system is active but units failed.
+pub const EXIT_DEGRADED: i32 = 4;
+
 const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }

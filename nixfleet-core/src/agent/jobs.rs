@@ -7,7 +7,7 @@ use super::{AgentCore, AgentEffect, CommandRecord, JobExit, JobReport, JournalEn
 use crate::host::Deployed;
 use crate::ids::{CommandId, CommitRef, LockHash, Sequence};
 use crate::lifecycle::Signal;
-use crate::op::Op;
+use crate::op::{EXIT_DEGRADED, Op};
 use crate::order::{Misread, MisreadCause, StartOrder};
 use crate::report::ProgressStage;
 use crate::time::Timestamp;
@@ -21,9 +21,6 @@ pub const KILL_AFTER: Duration = Duration::from_secs(3);
 /// A machine that is still up so long after its reboot command ended with 0 does not reboot.
 /// Shorter than the operation's hard timeout, so that the agent's own word comes first.
 pub const STILL_UP_AFTER: Duration = Duration::from_secs(600);
-
-/// `nixos-rebuild` exits with this code when the new system is active but units failed.
-pub const EXIT_DEGRADED: i32 = 4;
 
 /// The code and reason with which an agent that has lost a part of its memory refuses commands.
 const DAMAGED: (&str, &str) = (

@@ -243,8 +243,9 @@ fn path(situation: &Situation<'_>) -> PathFact {
     let deployed = deployed.and_then(|record| record.store_path.as_ref());
     match (deployed, running_path(situation)) {
         (Some(deployed), Some(running)) if deployed == running => PathFact::Same,
-        (Some(_), Some(_)) => PathFact::Other,
-        (Some(_), None) | (None, Some(_)) | (None, None) => PathFact::Unjudged,
+        // Whoever no longer sees what runs has lost the evidence: it may be something else by now.
+        (Some(_), Some(_) | None) => PathFact::Other,
+        (None, Some(_) | None) => PathFact::Unjudged,
     }
 }
 

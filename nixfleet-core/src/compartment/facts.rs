@@ -163,9 +163,9 @@ fact_values! {
     PathFact {
         /// The same.
         Same = "same",
-        /// One of the two is not known.
+        /// The record tells none.
         Unjudged = "unjudged",
-        /// Another one: switched by hand, or booted into an old generation.
+        /// Another one: switched by hand, or booted into an old generation; or nobody sees which.
         Other = "other",
     }
 }

@@ -9,7 +9,7 @@ use super::guard::Guard;
 use super::timing;
 use crate::host::{Actor, AgentProtocol};
 use crate::ids::Token;
-use crate::op::{Goal, Op, OpClass};
+use crate::op::{EXIT_DEGRADED, Goal, Op, OpClass};
 use crate::report::ResultKind;
 use crate::time::Timestamp;
 
@@ -192,7 +192,7 @@ fn exited(command: &Command, report: &ExitReport) -> Guard {
             // Being interrupted is what a restart or a reboot does to its own command.
             ResultKind::Interrupted if disruptive => Guard::NeedsReturn,
             ResultKind::Interrupted => Guard::Interrupted,
-            ResultKind::Error if report.code == DEGRADED_CODE && deploy && !existing => {
+            ResultKind::Error if report.code == EXIT_DEGRADED && deploy && !existing => {
                 Guard::NeedsFacts
             }
             ResultKind::Error => Guard::Failed,
@@ -202,9 +202,6 @@ fn exited(command: &Command, report: &ExitReport) -> Guard {
         }
     }
 }
-
-/// NixOS: activated, but some units failed.
-const DEGRADED_CODE: i32 = 4;
 
 fn kill_request(command: &Command, signal: Signal, now: Timestamp) -> Guard {
     match command.signal {

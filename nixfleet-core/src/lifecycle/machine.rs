@@ -6,7 +6,7 @@ use super::ending::Ending;
 use super::event::{Address, Event, EventKind};
 use super::goal::{self, Verdict};
 use super::guard::Guard;
-use super::table::{self, Row, To};
+use super::table::{self, Rules, To};
 use super::{Step, classify};
 use crate::host::{AgentProtocol, HostObservation};
 use crate::time::Timestamp;
@@ -45,13 +45,18 @@ impl Command {
     /// [`Command::handle`], and the rows of the table that were used, for traces and audits.
     #[must_use]
     pub fn handle_traced(&mut self, event: &Event<'_>, now: Timestamp) -> Transcript {
-        self.handle_by(table::RULES, event, now)
+        self.handle_by(&Rules::IN_FORCE, event, now)
     }
 
     /// [`Command::handle_traced`] by other rules than those in force: for tests that ask whether
     /// a changed rule would be noticed.
     #[must_use]
-    pub fn handle_by(&mut self, rules: &[&[Row]], event: &Event<'_>, now: Timestamp) -> Transcript {
+    pub fn handle_by(
+        &mut self,
+        rules: &Rules<'_>,
+        event: &Event<'_>,
+        now: Timestamp,
+    ) -> Transcript {
         let mut trace = Transcript::default();
         // What passed while the server was down must not fire before it has seen its agents.
         if event.kind() == EventKind::ServerRestart {
@@ -82,12 +87,12 @@ impl Command {
     /// [`Command::handle_timeout`], and the rows of the table that were used.
     #[must_use]
     pub fn handle_timeout_traced(&mut self, now: Timestamp) -> Transcript {
-        self.handle_timeout_by(table::RULES, now)
+        self.handle_timeout_by(&Rules::IN_FORCE, now)
     }
 
     /// [`Command::handle_timeout_traced`] by other rules than those in force.
     #[must_use]
-    pub fn handle_timeout_by(&mut self, rules: &[&[Row]], now: Timestamp) -> Transcript {
+    pub fn handle_timeout_by(&mut self, rules: &Rules<'_>, now: Timestamp) -> Transcript {
         let mut trace = Transcript::default();
         self.fire_due(rules, now, &mut trace);
         trace
@@ -170,7 +175,7 @@ impl Command {
         }
     }
 
-    fn fire_due(&mut self, rules: &[&[Row]], now: Timestamp, trace: &mut Transcript) {
+    fn fire_due(&mut self, rules: &Rules<'_>, now: Timestamp, trace: &mut Transcript) {
         self.notice(now);
         // Every firing arms a later deadline or moves on; the bound is a second belt.
         for _ in 0..16 {
@@ -183,13 +188,13 @@ impl Command {
 
     fn apply(
         &mut self,
-        rules: &[&[Row]],
+        rules: &Rules<'_>,
         cause: Cause<'_>,
         now: Timestamp,
         trace: &mut Transcript,
     ) {
         let (kind, guard) = self.classify(cause, now);
-        let Some(row) = table::row_of(rules, self.phase, kind, guard) else {
+        let Some(row) = rules.row(self.phase, kind, guard) else {
             return;
         };
         trace.rows.push(row.id);
@@ -208,7 +213,7 @@ impl Command {
             To::Unverified(why) => Some(Ending::Unverified(why)),
         };
         if let Some(ending) = ending {
-            trace.steps.extend(self.finish(ending, now));
+            trace.steps.extend(self.finish(rules, ending, now));
         }
         self.deadline = self.armed(row.arm, now);
     }

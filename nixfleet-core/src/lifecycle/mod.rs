@@ -1,7 +1,8 @@
 //! The lifecycle of one command: a pure transition function over a table (spec 02).
 //!
 //! [`Command`] is the record and the state, [`Event`] what happens to it, [`Step`] what is to be
-//! done about it. Every rule is a row of [`TABLE`], or of [`IGNORED`] where nothing happens.
+//! done about it. Every rule is a row of a table: [`TABLE`], [`IGNORED`] where nothing happens,
+//! [`ENDINGS`] for what an ending does to the host, [`LATE`] for results after the end.
 
 mod classify;
 mod command;
@@ -29,9 +30,9 @@ pub use exit::ExitReport;
 pub use freshness::{Expectation, Freshness, FreshnessFacts, Relation};
 pub use goal::{Verdict, Waiting, activation_on_record, goal_verdict, infer_deployment};
 pub use guard::{Guard, guards};
-pub use late::late_result;
+pub use late::{LATE, LateCase, LateRow, Settles, late_result, late_result_by};
 pub use machine::Transcript;
-pub use outcome::{DeployEffect, ENDINGS, EndingSpec, Trace};
+pub use outcome::{DeployEffect, ENDINGS, EndingSpec, HostEffect, Reconcile, Trace};
 pub use phase::Phase;
 pub use step::Step;
-pub use table::{Arm, Do, IGNORED, RULES, Row, TABLE, To, row};
+pub use table::{Arm, Do, IGNORED, Row, Rules, TABLE, To, row};

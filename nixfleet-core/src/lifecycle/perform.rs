@@ -1,4 +1,5 @@
-//! What the words of the table mean: each [`Do`], each [`Arm`], each ending. No decisions here.
+//! What the words of the tables mean: each [`Do`], each [`Arm`], the details of each ending. Which
+//! of them apply, and what an ending does to the host, is said by the tables alone.
 
 use std::time::Duration;
 
@@ -8,12 +9,12 @@ use super::ending::{Ending, EndingKind, GoalGap, UnverifiedCause};
 use super::event::{Event, Hello, Signal};
 use super::goal::{self, Verdict, Waiting};
 use super::machine::Cause;
-use super::outcome::{DeployEffect, Trace};
-use super::table::{Arm, Do};
+use super::outcome::Trace;
+use super::table::{Arm, Do, Rules};
 use super::{Step, classify, timing};
 use crate::admission::{Refusal, RefusalCode};
 use crate::compartment::PullSwitchHalf;
-use crate::host::{AgentProtocol, DeployOutcome, TestEvidence, TestVerdict};
+use crate::host::{AgentProtocol, TestEvidence, TestVerdict};
 use crate::op::{Op, OpClass};
 use crate::report::ResultKind;
 use crate::time::Timestamp;
@@ -189,18 +190,23 @@ impl Command {
     }
 
     /// Makes the command terminal and says what that means for the host.
-    pub(super) fn finish(&mut self, ending: Ending, now: Timestamp) -> Vec<Step> {
-        let kind = ending.kind();
+    pub(super) fn finish(
+        &mut self,
+        rules: &Rules<'_>,
+        ending: Ending,
+        now: Timestamp,
+    ) -> Vec<Step> {
+        let spec = (rules.endings)(ending.kind());
         let mut steps = Vec::new();
         if self.op.is_deploy() {
             let detail = format!("{}: {}", self.op.name(), self.told(&ending));
-            steps.extend(deploy_step(kind, self.trace(), detail));
+            steps.extend(spec.effect(self.trace()).step(detail));
         }
         if self.op == Op::Test {
             steps.extend(self.test_evidence(now).map(Step::TestResult));
         }
         steps.push(Step::Finished);
-        self.phase = kind.spec().phase;
+        self.phase = spec.phase;
         self.phase_since = now;
         self.ending = Some(ending);
         steps
@@ -320,26 +326,4 @@ impl Command {
         let hard = self.hard_at.unwrap_or(now + self.op.spec().hard);
         soon.max(hard)
     }
-}
-
-/// The step for the effect of an ending on the deploy outcome, if it has one.
-pub(super) fn deploy_step(kind: EndingKind, trace: Trace, detail: String) -> Option<Step> {
-    let verified = matches!(
-        kind,
-        EndingKind::Reached
-            | EndingKind::UnitsFailed
-            | EndingKind::AgentUnchanged
-            | EndingKind::OnlySourceChanged
-    );
-    let (outcome, needs_reconcile) = match kind.deploy_effect(trace) {
-        DeployEffect::Ok => (DeployOutcome::Ok, verified.then_some(false)),
-        DeployEffect::Failed => (DeployOutcome::Failed, None),
-        DeployEffect::Unknown => (DeployOutcome::Unknown, Some(true)),
-        DeployEffect::Unchanged => return None,
-    };
-    Some(Step::DeployOutcome {
-        outcome,
-        needs_reconcile,
-        detail,
-    })
 }

@@ -1,7 +1,8 @@
 //! The transition table of a command, and beside it the list of what deliberately does nothing.
 //! Together they cover every (phase, kind of event, circumstance) exactly once; a test proves it.
+//! What an ending does to the host stands in `outcome.rs`, what a late result does in `late.rs`.
 //! No rule of the lifecycle stands anywhere else: code only tells circumstances apart
-//! (`guard.rs`), carries out what rows name (`machine.rs`) and judges goals (`goal.rs`).
+//! (`classify.rs`), carries out what rows name (`perform.rs`) and judges goals (`goal.rs`).
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,7 @@ use super::Phase;
 use super::ending::{EndingKind, UnknownCause, UnverifiedCause};
 use super::event::EventKind;
 use super::guard::Guard;
+use super::outcome::EndingSpec;
 
 /// Where a row leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -339,21 +341,32 @@ const fn ignored(
     }
 }
 
-/// The rules in force: [`TABLE`] and [`IGNORED`].
-pub const RULES: &[&[Row]] = &[TABLE, IGNORED];
+/// What a command is played by.
+#[derive(Clone, Copy)]
+pub struct Rules<'a> {
+    /// Its transitions, and what is ignored.
+    pub rows: &'a [&'a [Row]],
+    /// The row of each ending.
+    pub endings: &'a dyn Fn(EndingKind) -> &'a EndingSpec,
+}
+
+impl Rules<'static> {
+    /// [`TABLE`], [`IGNORED`] and [`super::ENDINGS`].
+    pub const IN_FORCE: Self = Rules {
+        rows: &[TABLE, IGNORED],
+        endings: &EndingKind::spec,
+    };
+}
+
+impl<'a> Rules<'a> {
+    pub(super) fn row(&self, phase: Phase, kind: EventKind, guard: Guard) -> Option<&'a Row> {
+        let mut rows = self.rows.iter().copied().flatten();
+        rows.find(|row| row.covers(phase, kind, guard))
+    }
+}
 
 /// The row for a case. There is exactly one; a test proves it.
 #[must_use]
 pub fn row(phase: Phase, kind: EventKind, guard: Guard) -> Option<&'static Row> {
-    row_of(RULES, phase, kind, guard)
-}
-
-pub(super) fn row_of<'a>(
-    rules: &[&'a [Row]],
-    phase: Phase,
-    kind: EventKind,
-    guard: Guard,
-) -> Option<&'a Row> {
-    let mut rows = rules.iter().copied().flatten();
-    rows.find(|row| row.covers(phase, kind, guard))
+    Rules::IN_FORCE.row(phase, kind, guard)
 }

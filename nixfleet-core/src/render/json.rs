@@ -7,7 +7,7 @@ use super::lifecycle::{GAPS, UNKNOWN, UNVERIFIED, freshness_lines};
 use super::numbers::NUMBERS;
 use super::rules::{STATUSES, cause_name, places};
 use super::words::{
-    colour, gate_text, goal_text, need_text, phase_text, question, status_text, wire,
+    colour, gate_text, goal_text, late_text, need_text, phase_text, question, status_text, wire,
 };
 use crate::admission::{GATES, RefusalCode};
 use crate::compartment::remedy::{ManualStep, click_for};
@@ -16,7 +16,7 @@ use crate::compartment::rules::{OVERLAYS, TABLES};
 use crate::compartment::table::{During, Pattern, Table};
 use crate::compartment::{Compartment, ReasonCode, Step, remote_sentence};
 use crate::desired::{RemoteCause, Unavailable};
-use crate::lifecycle::{ENDINGS, EventKind, IGNORED, Phase, Row, TABLE, To, guards};
+use crate::lifecycle::{ENDINGS, EventKind, IGNORED, LATE, Phase, Row, TABLE, To, guards};
 use crate::op::OPS;
 
 /// Rises when a field changes its meaning or vanishes; new fields do not change it.
@@ -81,9 +81,22 @@ pub fn tables_json() -> Value {
         "endings": ENDINGS.iter().map(|spec| json!({
             "ending": spec.ending,
             "phase": spec.phase,
-            "pull_only": spec.pull_only,
-            "touched": spec.touched,
-            "activated": spec.activated,
+            "pull_only": spec.pull_only.deploy,
+            "touched": spec.touched.deploy,
+            "activated": spec.activated.deploy,
+            "reconcile": {
+                "pull_only": spec.pull_only.reconcile,
+                "touched": spec.touched.reconcile,
+                "activated": spec.activated.reconcile,
+            },
+        })).collect::<Vec<_>>(),
+        "late": LATE.iter().map(|row| json!({
+            "id": row.id,
+            "case": row.case,
+            "meaning": late_text(row.case),
+            "settles": row.settles,
+            "noted": row.noted,
+            "why": row.why,
         })).collect::<Vec<_>>(),
         "ending_causes": {
             "outcome-unknown": by_name(UNKNOWN, |cause| (wire(cause), json!(cause.text()))),

@@ -3,10 +3,11 @@
 use serde::Serialize;
 
 use super::sheet::{Sheet, code, codes, yes};
-use super::words::{phase_text, wire};
+use super::words::{late_text, phase_text, wire};
 use crate::lifecycle::{
     Arm, ENDINGS, EndingKind, EndingSpec, EventKind, Expectation, Freshness, FreshnessFacts,
-    GoalGap, IGNORED, Phase, Relation, Row, TABLE, To, UnknownCause, UnverifiedCause, guards,
+    GoalGap, HostEffect, IGNORED, LATE, LateRow, Phase, Relation, Row, Settles, TABLE, To,
+    UnknownCause, UnverifiedCause, guards,
 };
 
 pub(super) fn sheets() -> Vec<Sheet> {
@@ -16,6 +17,7 @@ pub(super) fn sheets() -> Vec<Sheet> {
         ignored(),
         circumstances(),
         endings(),
+        late(),
         ending_causes(),
         freshness(),
     ]
@@ -178,9 +180,9 @@ fn endings() -> Sheet {
         vec![
             code(&wire(spec.ending)),
             code(&wire(spec.phase)),
-            wire(spec.pull_only),
-            wire(spec.touched),
-            wire(spec.activated),
+            effect(spec.pull_only),
+            effect(spec.touched),
+            effect(spec.activated),
         ]
     };
     Sheet {
@@ -188,7 +190,7 @@ fn endings() -> Sheet {
         title: "Endings and the deploy outcome",
         about: "How a command can end, and what that does to the deploy outcome of its host, for \
                 deploy-class operations: if only the pull half ran, without an activation on \
-                record, and with one. `unknown` sets `needs_reconcile`.",
+                record, and with one. The second word is what happens to `needs_reconcile`.",
         columns: &[
             "ending",
             "phase",
@@ -197,6 +199,35 @@ fn endings() -> Sheet {
             "activation on record",
         ],
         rows: ENDINGS.iter().map(row).collect(),
+    }
+}
+
+fn effect(effect: HostEffect) -> String {
+    format!("{}, {}", wire(effect.deploy), wire(effect.reconcile))
+}
+
+fn late() -> Sheet {
+    let row = |row: &LateRow| {
+        vec![
+            code(row.id),
+            late_text(row.case).to_owned(),
+            match row.settles {
+                Settles::Nothing => "nothing".to_owned(),
+                Settles::Tests => "the test result".to_owned(),
+                Settles::Deploy(what) => effect(what),
+            },
+            yes(row.noted),
+            row.why.to_owned(),
+        ]
+    };
+    Sheet {
+        id: "late",
+        title: "Late results",
+        about: "What a result means that arrives after the end of its command; the first row that \
+                applies. It never changes the command. Settled are the deploy outcome and \
+                `needs_reconcile`, as for endings. The agent may forget its result in any case.",
+        columns: &["row", "the result is", "settles", "noted as late", "why"],
+        rows: LATE.iter().map(row).collect(),
     }
 }
 

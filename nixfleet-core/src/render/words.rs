@@ -9,7 +9,7 @@ use crate::admission::Gate;
 use crate::compartment::fact::Fact;
 use crate::compartment::table::Pattern;
 use crate::compartment::{Compartment, Status, Step};
-use crate::lifecycle::Phase;
+use crate::lifecycle::{LateCase, Phase};
 use crate::op::{Goal, Need};
 
 /// The wire spelling of a value of a closed enum.
@@ -142,6 +142,26 @@ pub const fn gate_text(gate: Gate) -> &'static str {
         Gate::Quarantine => "no automation deploys a quarantined target",
         Gate::Window => "automations act on hosts only inside their window",
         Gate::NotRestarting => "the agent is not being restarted",
+    }
+}
+
+/// A late result in words: "the result is …".
+pub(super) const fn late_text(case: LateCase) -> &'static str {
+    match case {
+        LateCase::Again => "the one on record, or an existing agent's second after a stop",
+        LateCase::Contradicts => "another one than that on record",
+        LateCase::Unnamed => "of an existing agent, and names no command",
+        LateCase::Overtaken => "of a command after which another was sent to the host",
+        LateCase::NeverSent => "of a command that never left the server",
+        LateCase::Tests => "of a test run",
+        LateCase::NoDeploy => "of an operation that deploys nothing",
+        LateCase::Activated => {
+            "exit 0 or \"units failed\", with the agent's record of an activation by this command"
+        }
+        LateCase::Unproven => "exit 0, without such a record",
+        LateCase::Interrupted => "that the agent does not know how it ended",
+        LateCase::Stopped => "that it was stopped",
+        LateCase::Failed => "any other exit code",
     }
 }
 

@@ -520,7 +520,7 @@ fn record(number: usize, world: World) -> HostRecord {
 /// failed, run units that fail, or are away.
 fn mixed(number: usize) -> World {
     let mut world = World::current();
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         let now = world.desired.remote.clone();
         world.remote_moves('0');
         world.pull();

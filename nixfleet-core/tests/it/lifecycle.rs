@@ -7,6 +7,7 @@
 mod closed;
 mod differential;
 mod goals;
+mod late;
 mod laws;
 mod mutants;
 mod numbers;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use nixfleet_core::compartment::rules::{OVERLAYS, TABLES};
-use nixfleet_core::lifecycle::{IGNORED, TABLE};
+use nixfleet_core::lifecycle::{IGNORED, LATE, TABLE};
 use nixfleet_core::render::{self, NUMBERS, sheets, tables_json, tables_markdown};
 use nixfleet_core::{Compartment, OPS, ReasonCode};
 use serde_json::Value;
@@ -47,6 +47,7 @@ fn no_row_is_missing_from_what_is_rendered() {
         .collect();
     ids.extend(OVERLAYS.iter().map(|row| row.id));
     ids.extend(TABLE.iter().chain(IGNORED).map(|row| row.id));
+    ids.extend(LATE.iter().map(|row| row.id));
     let count = ids.len();
     assert_eq!(
         ids.iter().collect::<BTreeSet<_>>().len(),

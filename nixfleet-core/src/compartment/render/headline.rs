@@ -127,7 +127,7 @@ pub(super) fn of(reason: &Reason, situation: &Situation<'_>) -> String {
             claimed(situation)
         ),
         Reason::RunsOtherPath => {
-            "the running system is not the deployed one: switched by hand, or booted into another generation"
+            "the running system is not, or cannot be seen to be, the deployed one: switched by hand, or booted into another generation"
                 .to_owned()
         }
         Reason::SystemCurrent { commit: deployed } => {

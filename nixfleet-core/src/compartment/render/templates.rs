@@ -51,7 +51,7 @@ impl ReasonCode {
             ReasonCode::NeedsReconcile => "the outcome of the last deploy is not known",
             ReasonCode::RunsOtherRevision => "runs {running|commit}, not {expected|commit}",
             ReasonCode::RunsNoCommit => "the running system was not built from a commit",
-            ReasonCode::RunsOtherPath => "the running system is not the deployed one",
+            ReasonCode::RunsOtherPath => "the running system is not, or cannot be seen to be, the deployed one",
             ReasonCode::SystemCurrent => "runs the desired {commit|commit}",
             ReasonCode::SystemClaimsCurrent => "the running system says it is the desired {commit|commit}",
             ReasonCode::DeployedInputsUnknown => "it is not known from what the system was built",

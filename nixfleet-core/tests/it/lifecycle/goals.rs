@@ -6,8 +6,9 @@ use nixfleet_core::host::AgentProtocol::{self, Commands, Existing};
 use nixfleet_core::host::{DeployOutcome, HostObservation, TestVerdict};
 use nixfleet_core::ids::StorePath;
 use nixfleet_core::lifecycle::{
-    Command, DeployEffect, Ending, EndingKind, ExitReport, GoalGap, Phase, Signal, Step, Trace,
-    UnverifiedCause, Verdict, goal_verdict, infer_deployment, late_result,
+    Command, DeployEffect, Ending, EndingKind, ExitReport, GoalGap, HostEffect, Phase, Reconcile,
+    Signal, Step, Trace, UnverifiedCause, Verdict, Withdrawal, goal_verdict, infer_deployment,
+    late_result,
 };
 use nixfleet_core::report::ResultKind::{Error, Interrupted, Ok as Fine, Stopped};
 
@@ -317,7 +318,7 @@ fn every_ending_of_a_deploy_has_the_effect_of_the_specification() {
     for kind in EndingKind::ALL {
         let phase = kind.spec().phase;
         for trace in [Trace::PullOnly, Trace::Touched, Trace::Activated] {
-            let effect = kind.deploy_effect(trace);
+            let HostEffect { deploy, reconcile } = kind.spec().effect(trace);
             let expected = match phase {
                 Phase::Success | Phase::Degraded | Phase::StaleBinary | Phase::Suspicious => {
                     DeployEffect::Ok
@@ -333,7 +334,15 @@ fn every_ending_of_a_deploy_has_the_effect_of_the_specification() {
                 Phase::Skipped if kind == EndingKind::StoppedTracking => DeployEffect::Unknown,
                 _ => DeployEffect::Unchanged,
             };
-            assert_eq!(effect, expected, "{kind:?} {trace:?}");
+            assert_eq!(deploy, expected, "{kind:?} {trace:?}");
+            // "Set only by a command whose outcome is unknown; cleared by a verified deploy."
+            let verified = !matches!(phase, Phase::Partial) && deploy == DeployEffect::Ok;
+            let expected = match deploy {
+                DeployEffect::Unknown => Reconcile::Sets,
+                _ if verified => Reconcile::Clears,
+                _ => Reconcile::Keeps,
+            };
+            assert_eq!(reconcile, expected, "{kind:?} {trace:?}");
         }
     }
 }
@@ -374,6 +383,23 @@ fn b10_a_late_result_settles_the_record_only_if_it_is_the_newest() {
         outcome(&late(&lost, &failed, true)),
         Some((DeployOutcome::Failed, Some(false)))
     );
+}
+
+#[test]
+fn a_late_result_of_a_command_that_was_never_sent_settles_nothing() {
+    let mut play = Play::queued(World::new(Op::Switch, Commands));
+    play.play(&[W::Cancel(Withdrawal::Cancelled)]);
+    let mut report = play.world.report(Fine, 0);
+    report.deployed = Some(deployed('b', "new", "two", Some(ID)));
+    let steps = late(&play.command, &report, true);
+    assert_eq!(outcome(&steps), None);
+    assert!(matches!(
+        steps.as_slice(),
+        [Step::Confirm, Step::Late { .. }]
+    ));
+    let sent = ended(&[W::Accepted, W::Disconnect, W::Wait(1800)]);
+    let control = outcome(&late(&sent, &report, true));
+    assert_eq!(control, Some((DeployOutcome::Ok, Some(false))));
 }
 
 #[test]

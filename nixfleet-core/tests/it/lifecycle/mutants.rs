@@ -1,25 +1,29 @@
-//! Would anybody notice if a row were gone, or led somewhere else? The stories are pinned as text
+//! Would anybody notice if a row were gone, or said something else? The stories are pinned as text
 //! in `tests/golden/scripts/lifecycle.txt`; every changed table is played against it.
 
-use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use nixfleet_core::lifecycle::{
-    Arm, EndingKind, Phase, Row, TABLE, To, UnknownCause, UnverifiedCause,
+    Arm, DeployEffect, ENDINGS, EndingKind, EndingSpec, HostEffect, Phase, Reconcile, Row, TABLE,
+    To, Trace, UnknownCause, UnverifiedCause,
 };
 
+use super::play::Book;
 use super::scenarios::{Story, stories, transcript};
 use crate::goldens;
 
 const GOLDEN: &str = "tests/golden/scripts/lifecycle.txt";
 
-fn told(stories: &[Story], table: &[Row]) -> Vec<String> {
-    let tell = |story| transcript(story, Cow::Owned(table.to_vec()));
-    stories.iter().map(tell).collect()
+fn told(stories: &[Story], book: &Book) -> Vec<String> {
+    stories
+        .iter()
+        .map(|story| transcript(story, book))
+        .collect()
 }
 
 #[test]
 fn the_stories_are_told_as_written() {
-    goldens::check(GOLDEN, &told(&stories(), TABLE).join("\n"));
+    goldens::check(GOLDEN, &told(&stories(), &Book::IN_FORCE).join("\n"));
 }
 
 /// Every other place a row could lead to.
@@ -45,20 +49,20 @@ fn same(row: &Row, to: To) -> bool {
     row.to == to || (goes_nowhere(row.to) && goes_nowhere(to))
 }
 
-/// Whether some story is told differently by this table; the stories that use the row suffice.
-fn caught(written: &[(Story, String)], row: &Row, table: &[Row]) -> bool {
+/// Whether some story is told differently by these rules; the stories that use the row suffice.
+fn caught(written: &[(Story, String)], row: &Row, book: &Book) -> bool {
     let uses = |text: &str| text.split(['[', ' ', ']']).any(|word| word == row.id);
     written
         .iter()
         .filter(|(_, text)| uses(text))
-        .any(|(story, text)| transcript(story, Cow::Owned(table.to_vec())) != *text)
+        .any(|(story, text)| transcript(story, book) != *text)
 }
 
 #[test]
 fn every_deleted_row_and_every_row_that_leads_elsewhere_is_noticed() {
     let golden = goldens::read(GOLDEN);
     let all = stories();
-    let texts = told(&all, TABLE);
+    let texts = told(&all, &Book::IN_FORCE);
     assert_eq!(texts.join("\n"), golden, "positive control: no mutant");
     let written: Vec<(Story, String)> = all.into_iter().zip(texts).collect();
     let (mut deletions, mut retargets, mut deeds) = (0, 0, 0);
@@ -72,7 +76,7 @@ fn every_deleted_row_and_every_row_that_leads_elsewhere_is_noticed() {
                     table.remove(index);
                 }
             }
-            if !caught(&written, row, &table) {
+            if !caught(&written, row, &Book::with_table(table)) {
                 survivors.push(format!("{}: {what}", row.id));
             }
         };
@@ -98,4 +102,110 @@ fn every_deleted_row_and_every_row_that_leads_elsewhere_is_noticed() {
         survivors.len()
     );
     assert_eq!(survivors, Vec::<String>::new());
+}
+
+/// Everything that a cell may say about a host and that makes a difference.
+pub fn effects() -> Vec<HostEffect> {
+    use {DeployEffect as D, Reconcile as R};
+    let told = [D::Ok, D::Failed, D::Unknown].map(|deploy| {
+        [R::Keeps, R::Sets, R::Clears].map(|reconcile| HostEffect { deploy, reconcile })
+    });
+    let untouched = HostEffect {
+        deploy: D::Unchanged,
+        reconcile: R::Keeps,
+    };
+    told.concat().into_iter().chain([untouched]).collect()
+}
+
+fn set(row: &mut EndingSpec, trace: Trace, effect: HostEffect) {
+    match trace {
+        Trace::PullOnly => row.pull_only = effect,
+        Trace::Touched => row.touched = effect,
+        Trace::Activated => row.activated = effect,
+    }
+}
+
+/// Cells that no story can reach. That each says what the specification does is another test:
+/// `every_ending_of_a_deploy_has_the_effect_of_the_specification`.
+const UNREACHED: &[(EndingKind, &[Trace])] = {
+    use {EndingKind as E, Trace::*};
+    &[
+        // What was seen to be reached has its record, which may be an inferred one.
+        (E::Reached, &[PullOnly, Touched]),
+        (E::UnitsFailed, &[PullOnly, Touched]),
+        (E::AgentUnchanged, &[PullOnly, Touched]),
+        (E::OnlySourceChanged, &[PullOnly, Touched]),
+        // Nothing ran.
+        (E::Rejected, &[PullOnly, Activated]),
+        (E::NotSent, &[PullOnly, Activated]),
+        (E::StageFailed, &[PullOnly, Activated]),
+        (E::Refused, &[PullOnly, Activated]),
+        (E::Cancelled, &[PullOnly, Activated]),
+        (E::Expired, &[PullOnly, Activated]),
+        (E::Superseded, &[PullOnly, Activated]),
+        // The agents of the stories never hold a record of what they do not know to be done.
+        (E::OutcomeUnknown, &[Activated]),
+        (E::GoalNotReached, &[PullOnly, Touched]),
+        (E::Unverified, &[Activated]),
+        (E::Stopped, &[Activated]),
+        (E::StoppedTracking, &[Activated]),
+        // While the agent is away, "only pulling" is no longer certain.
+        (E::NeverReturned, &[PullOnly, Activated]),
+    ]
+};
+
+#[test]
+fn every_ending_that_means_something_else_is_noticed() {
+    let all = stories();
+    let texts = told(&all, &Book::IN_FORCE);
+    assert_eq!(
+        texts.join("\n"),
+        goldens::read(GOLDEN),
+        "positive control: no mutant"
+    );
+    let noticed = |row: EndingSpec| {
+        let book = Book::with_ending(row);
+        let mut stories = all.iter().zip(&texts);
+        stories.any(|(story, text)| transcript(story, &book) != *text)
+    };
+    let (mut phases, mut cells) = (0, 0);
+    let mut unreached = BTreeSet::new();
+    for row in ENDINGS {
+        for phase in Phase::ALL.into_iter().filter(|phase| phase.is_terminal()) {
+            if phase != row.phase {
+                assert!(
+                    noticed(EndingSpec { phase, ..*row }),
+                    "{row:?} as {phase:?}"
+                );
+                phases += 1;
+            }
+        }
+        for trace in [Trace::PullOnly, Trace::Touched, Trace::Activated] {
+            let others = effects()
+                .into_iter()
+                .filter(|one| *one != row.effect(trace));
+            let changed = others.map(|effect| {
+                let mut changed = *row;
+                set(&mut changed, trace, effect);
+                noticed(changed)
+            });
+            let caught: BTreeSet<bool> = changed.collect();
+            assert_eq!(
+                caught.len(),
+                1,
+                "{:?} {trace:?}: some, and not all",
+                row.ending
+            );
+            if caught.contains(&true) {
+                cells += 1;
+            } else {
+                unreached.insert((row.ending, trace));
+            }
+        }
+    }
+    println!("endings: {phases} other phases, every change of {cells} cells noticed");
+    let listed = UNREACHED
+        .iter()
+        .flat_map(|(kind, traces)| traces.iter().map(|one| (*kind, *one)));
+    assert_eq!(unreached, listed.collect());
 }

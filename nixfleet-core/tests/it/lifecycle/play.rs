@@ -8,8 +8,8 @@ use nixfleet_core::admission::{Refusal, RefusalCode};
 use nixfleet_core::compartment::PullSwitchHalf;
 use nixfleet_core::ids::CommandId;
 use nixfleet_core::lifecycle::{
-    Address, Command, Event, ExitReport, Hello, IGNORED, Row, Signal, Step, TABLE, Transcript,
-    Withdrawal,
+    Address, Command, EndingSpec, Event, ExitReport, Hello, IGNORED, Row, Rules, Signal, Step,
+    TABLE, Transcript, Withdrawal,
 };
 use nixfleet_core::report::ResultKind;
 
@@ -76,8 +76,45 @@ pub struct Play {
     pub now: Timestamp,
     pub steps: Vec<Step>,
     pub rows: Vec<&'static str>,
-    /// The table to play by; a test may change it.
-    table: Cow<'static, [Row]>,
+    /// The rules to play by; a test may change them.
+    book: Book,
+}
+
+/// The rules in force, or changed ones.
+#[derive(Clone)]
+pub struct Book {
+    pub table: Cow<'static, [Row]>,
+    /// Takes the place of the row of its ending.
+    pub ending: Option<EndingSpec>,
+}
+
+impl Book {
+    pub const IN_FORCE: Self = Self {
+        table: Cow::Borrowed(TABLE),
+        ending: None,
+    };
+
+    pub fn with_table(table: Vec<Row>) -> Self {
+        Self {
+            table: Cow::Owned(table),
+            ..Self::IN_FORCE
+        }
+    }
+
+    pub fn with_ending(ending: EndingSpec) -> Self {
+        Self {
+            ending: Some(ending),
+            ..Self::IN_FORCE
+        }
+    }
+
+    fn play(&self, by: impl FnOnce(&Rules<'_>) -> Transcript) -> Transcript {
+        let changed = |kind| self.ending.as_ref().filter(|row| row.ending == kind);
+        by(&Rules {
+            rows: &[&*self.table, IGNORED],
+            endings: &|kind| changed(kind).unwrap_or_else(|| kind.spec()),
+        })
+    }
 }
 
 impl Play {
@@ -94,16 +131,16 @@ impl Play {
 
     /// A command in the queue.
     pub fn queued(world: World) -> Self {
-        Self::queued_by(world, Cow::Borrowed(TABLE))
+        Self::queued_by(world, Book::IN_FORCE)
     }
 
-    /// A command in the queue, in a world with another table.
-    pub fn queued_by(world: World, table: Cow<'static, [Row]>) -> Self {
+    /// A command in the queue, in a world with other rules.
+    pub fn queued_by(world: World, book: Book) -> Self {
         let command = world.queue();
         Self {
             world,
             command,
-            table,
+            book,
             now: start_time(),
             steps: Vec::new(),
             rows: Vec::new(),
@@ -123,8 +160,9 @@ impl Play {
         let done = match word {
             Word::Wait(seconds) => {
                 self.now = self.now + Duration::from_secs(*seconds);
-                let rules = [&*self.table, IGNORED];
-                self.command.handle_timeout_by(&rules, self.now)
+                let command = &mut self.command;
+                self.book
+                    .play(|rules| command.handle_timeout_by(rules, self.now))
             }
             Word::Foreign(word) => self.with_event(word, Address::of(OTHER), OTHER),
             word => {
@@ -205,7 +243,8 @@ impl Play {
             Word::Restart => Event::ServerRestart,
             Word::Foreign(_) | Word::Wait(_) => return Transcript::default(),
         };
-        self.command
-            .handle_by(&[&*self.table, IGNORED], &event, now)
+        let command = &mut self.command;
+        self.book
+            .play(|rules| command.handle_by(rules, &event, now))
     }
 }

@@ -1,16 +1,15 @@
 //! Hand-written stories, one a line: who, what happens, how it ends. Together they use every row.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use nixfleet_core::Op;
 use nixfleet_core::compartment::{PullSwitchHalf, Status};
 use nixfleet_core::host::AgentProtocol::{self, Commands, Existing};
-use nixfleet_core::lifecycle::{Command, Phase, Row, Signal, Step, TABLE, Withdrawal};
+use nixfleet_core::lifecycle::{Command, Phase, Signal, Step, TABLE, Withdrawal};
 use nixfleet_core::report::ResultKind::{Error, Interrupted, Ok, Stopped};
 
-use super::play::{Facts, Play, Process, Word as W};
+use super::play::{Book, Facts, Play, Process, Word as W};
 use super::world::{World, automation};
 
 /// Who, and where it starts.
@@ -31,18 +30,18 @@ pub enum Cast {
 }
 
 fn cast(cast: Cast) -> Play {
-    cast_by(cast, Cow::Borrowed(TABLE))
+    cast_by(cast, &Book::IN_FORCE)
 }
 
-/// The beginning of a story, by any table.
-fn cast_by(cast: Cast, table: Cow<'static, [Row]>) -> Play {
+/// The beginning of a story, by any rules.
+fn cast_by(cast: Cast, book: &Book) -> Play {
     let world = |op: Op, protocol: AgentProtocol| World::new(op, protocol);
-    let sent = |world: World| Play::queued_by(world, table.clone()).admitted();
+    let sent = |world: World| Play::queued_by(world, book.clone()).admitted();
     match cast {
         Cast::Ours(op) => sent(world(op, Commands)),
         Cast::Rollout(op) => sent(world(op, Commands).by(automation())),
         Cast::Old(op) => sent(world(op, Existing)),
-        Cast::Queued(op) => Play::queued_by(world(op, Commands), table),
+        Cast::Queued(op) => Play::queued_by(world(op, Commands), book.clone()),
         Cast::Due(op) | Cast::Renamed(op) => {
             let mut world = world(op, Commands);
             world.new_source = matches!(cast, Cast::Renamed(_));
@@ -175,6 +174,15 @@ pub fn stories() -> Vec<Story> {
         ("cancelled", Queued(Op::Pull), vec![W::Cancel(Withdrawal::Cancelled)], P::Cancelled),
         ("superseded", Queued(Op::Pull), vec![W::Start, W::Cancel(Withdrawal::Superseded)], P::Superseded),
         ("an earlier stage failed", Queued(Op::Pull), vec![W::Cancel(Withdrawal::StageFailed)], P::Skipped),
+        ("a deploy is queued, then refused", Queued(Op::Switch), vec![W::Start, W::Refuse], P::Blocked),
+        ("a deploy is queued for too long", Queued(Op::Switch), vec![W::Wait(24 * HOUR)], P::Expired),
+        ("a deploy is cancelled", Queued(Op::Switch), vec![W::Cancel(Withdrawal::Cancelled)], P::Cancelled),
+        ("a deploy is superseded", Queued(Op::Switch), vec![W::Cancel(Withdrawal::Superseded)], P::Superseded),
+        ("an earlier stage of a deploy failed", Queued(Op::Switch), vec![W::Cancel(Withdrawal::StageFailed)], P::Skipped),
+        ("a switch is rejected", Ours(Op::Switch), vec![W::Rejected], P::Error),
+        ("a pull-switch is interrupted while it pulls", Ours(Op::PullSwitch), vec![W::Accepted, W::Progress(HALF), W::Exit(Interrupted, -1)], P::Error),
+        ("nobody waits for a slow pull-switch that still pulls", Ours(Op::PullSwitch), vec![W::Accepted, W::Progress(HALF), W::Wait(12 * MINUTE), W::Ignore], P::Skipped),
+        ("a pull-switch that only pulled says it is done", Ours(Op::PullSwitch), vec![W::Accepted, W::Progress(HALF), W::Exit(Ok, 0), W::Wait(5 * MINUTE)], P::Partial),
 
         ("the server does it", Ours(Op::RefreshGit), vec![W::Exit(Ok, 0)], P::Success),
         ("the server takes too long", Ours(Op::RefreshGit), vec![W::Wait(30)], P::Error),
@@ -216,9 +224,9 @@ fn the_stories_use_every_row() {
 
 /// One story as text: after each word the rows used, where the command is, what is armed and what
 /// is to be done. Nobody learns here what a row is called that was not used.
-pub fn transcript(story: &Story, table: Cow<'static, [Row]>) -> String {
+pub fn transcript(story: &Story, book: &Book) -> String {
     let (name, who, words, _) = story;
-    let mut play = cast_by(*who, table);
+    let mut play = cast_by(*who, book);
     let steps = std::mem::take(&mut play.steps);
     let mut text = format!(
         "# {name}: {} {}\n",
@@ -267,7 +275,7 @@ fn noted(command: &Command) -> String {
     known.map(|(name, _)| format!(" {name}")).collect()
 }
 
-fn word_of(step: &Step) -> String {
+pub fn word_of(step: &Step) -> String {
     match step {
         Step::TestResult(evidence) => format!("TestResult {:?}", evidence.verdict),
         Step::RecordDeployment(record) => format!("RecordDeployment {}", record.is_some()),

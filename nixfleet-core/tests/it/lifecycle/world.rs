@@ -70,6 +70,7 @@ pub fn deployed(digit: char, lock_name: &str, store: &str, command: Option<Comma
 }
 
 /// A host at commit `a` whose remote is at commit `b`; for `switch` it has pulled `b` already.
+#[derive(Clone)]
 pub struct World {
     pub observation: HostObservation,
     pub identity: HostIdentity,
