@@ -170,6 +170,21 @@ fn switched_by_hand_or_booted_into_an_old_generation() {
     shows(&world, "ok ok ok outdated outdated");
 }
 
+/// Once the name of what runs is gone, nobody knows that the deployed system still runs.
+#[test]
+fn a09_a_running_path_that_is_no_longer_seen_turns_nothing_green() {
+    let mut world = World::current();
+    shows(&world, "ok ok ok ok ok");
+    world.observation.system.as_mut().unwrap().path = None;
+    shows(&world, "ok ok ok outdated outdated");
+    world.observation.system = None;
+    shows(&world, "ok ok ok outdated outdated");
+    // Positive control: a host whose record never named one is judged by the record alone.
+    world.observation.deployed.as_mut().unwrap().store_path = None;
+    world.tests = None;
+    shows(&world, "ok ok ok ok outdated");
+}
+
 /// A claim that is no commit was dropped where it came in, so that the record alone decided: green.
 #[test]
 fn a_running_system_that_claims_no_commit_is_never_green() {
@@ -187,7 +202,8 @@ fn a_running_system_that_claims_no_commit_is_never_green() {
         shows(&world, "ok ok ok outdated outdated");
         // Positive control: without the claim the record decides.
         let mut world = World::current();
-        world.observation.system = Some(RunningSystem::default());
+        let system = world.observation.system.as_mut().unwrap();
+        system.configuration_revision = None;
         world.tests = None;
         shows(&world, "ok ok ok ok outdated");
         // Never deployed here, and it says itself that it is not the desired commit.

@@ -165,9 +165,8 @@ impl<'a> Plain<'a> {
                 {
                     return "outdated";
                 }
-                if let (Some(runs), Some(path)) = (&self.runs, path)
-                    && runs != path
-                {
+                // What is not seen to run may have been replaced (decisions, "Evidence that is lost").
+                if path.is_some() && self.runs != *path {
                     return "outdated";
                 }
                 let (Some(commit), Some(lock), true) = (commit, lock, *clean) else {
