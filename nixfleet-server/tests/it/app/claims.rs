@@ -10,8 +10,11 @@ async fn a_system_that_claims_local_changes_is_not_green_also_after_a_restart() 
     let mut agent = Agent::ours(&world, "web-1", &at).await;
     let deployed = json!({ "commit": at.commit, "lock_hash": at.lock,
         "store_path": "/nix/store/one-system", "clean": true });
-    // A matching record; the path of the running system is not known.
-    let system = |claim: Value| json!({ "deployed": deployed, "system": { "configuration_revision": claim } });
+    // A matching record, and the recorded system runs.
+    let system = |claim: Value| {
+        let running = json!({ "path": "/nix/store/one-system", "configuration_revision": claim });
+        json!({ "deployed": deployed, "system": running })
+    };
     let shown = "/compartments/system/status";
 
     // Positive control: without a claim, and with that of the commit, the record decides.
