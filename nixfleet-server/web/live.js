@@ -7,7 +7,7 @@ import { liveTicket } from "./api.js";
 const FIRST_DELAY = 500;
 const LONGEST_DELAY = 15_000;
 /** The beacon comes every 30 s: this long without anything means that the line is dead. */
-const SILENCE = 75_000;
+export const SILENCE = 40_000;
 
 /** @typedef {"connecting" | "live" | "reconnecting"} Connection */
 
@@ -64,6 +64,9 @@ export class Live {
   #listen(socket) {
     this.#socket = socket;
     socket.addEventListener("message", (event) => {
+      if (this.#socket !== socket) {
+        return;
+      }
       this.#watch(socket);
       const message = parse(event.data);
       if (!message) {
@@ -75,20 +78,30 @@ export class Live {
       this.#wasLive = true;
       this.onConnection("live");
     });
-    socket.addEventListener("close", () => {
-      if (this.#socket === socket) {
-        this.#socket = null;
-        clearTimeout(this.#watchdog);
-        this.#retryLater();
-      }
-    });
+    socket.addEventListener("close", () => this.#lost(socket));
     this.#watch(socket);
   }
 
   /** @param {WebSocket} socket */
   #watch(socket) {
+    if (this.#socket !== socket) {
+      return;
+    }
     clearTimeout(this.#watchdog);
-    this.#watchdog = setTimeout(() => socket.close(), SILENCE);
+    this.#watchdog = setTimeout(() => {
+      // Nobody may be there to answer the close: what is shown is old from now on, not from then on.
+      this.#lost(socket);
+      socket.close();
+    }, SILENCE);
+  }
+
+  /** @param {WebSocket} socket */
+  #lost(socket) {
+    if (this.#socket === socket) {
+      this.#socket = null;
+      clearTimeout(this.#watchdog);
+      this.#retryLater();
+    }
   }
 
   #retryLater() {

@@ -305,6 +305,7 @@ impl Fleet {
         }
         host.connection = None;
         host.identity_conflict = false;
+        host.second_end = None;
         host.record.presence = Presence::Offline { since: now };
         turn.host_changed(&id);
         for command in host.open.clone() {

@@ -87,6 +87,8 @@ struct Host {
     identity_conflict: bool,
     /// What its agent says it runs, also if nobody tracks that any more.
     agent_runs: Option<Op>,
+    /// An existing agent told that this was stopped; it will tell its end a second time (spec 03).
+    second_end: Option<Op>,
 }
 
 impl Host {
@@ -97,6 +99,7 @@ impl Host {
             open: Vec::new(),
             identity_conflict: false,
             agent_runs: None,
+            second_end: None,
         }
     }
 }

@@ -9,8 +9,11 @@ use crate::lifecycle::{
     Command, CommandArgs, Event, ExitReport, Phase, Signal, Step, Transcript, late_result,
 };
 use crate::order::{ServerOrder, StartOrder};
-use crate::report::CommandResult;
+use crate::report::{CommandResult, ResultKind};
 use crate::time::Timestamp;
+
+/// The exit code with which an existing agent tells the end of a stopped command again (spec 03).
+const CODE_OF_SECOND_END: i32 = -1;
 
 impl Fleet {
     /// Journals and sends an admitted command.
@@ -292,6 +295,9 @@ impl Fleet {
         let named = result.command;
         let report = ExitReport::from_result(&result, now);
         self.take_in(turn, host, facts, now);
+        if named.is_none() && self.is_second_end(host, &report) {
+            return;
+        }
         self.note_agent_runs(host, None);
         let id = named.or_else(|| self.running_on(host));
         match id.filter(|id| self.is_open_on(host, *id)) {
@@ -310,6 +316,20 @@ impl Fleet {
             }
             None => self.late_result(turn, host, named, &report, now),
         }
+    }
+
+    /// Whether an existing agent tells once more that a stopped command has ended; by then the next
+    /// one may run under the same name. Remembers which will be told twice.
+    fn is_second_end(&mut self, host: &HostId, report: &ExitReport) -> bool {
+        let Some(host) = self.hosts.get_mut(host) else {
+            return false;
+        };
+        let awaited = host.second_end.take();
+        if report.kind == ResultKind::Stopped {
+            host.second_end = report.op;
+            return false;
+        }
+        awaited.is_some() && awaited == report.op && report.code == CODE_OF_SECOND_END
     }
 
     /// A result of a command that has ended, or that this server does not know: its facts are

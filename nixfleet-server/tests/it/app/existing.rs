@@ -89,6 +89,48 @@ async fn a_stop_is_the_old_word_and_its_two_results_are_one_end() {
 }
 
 #[tokio::test]
+async fn b09_the_second_end_of_a_stopped_command_does_not_end_the_next_one() {
+    let (world, old) = World::start().await;
+    let new = world.push('b').await;
+    let mut agent = Agent::connect(&world).await;
+    register(&mut agent, "old-1", &old).await;
+    let end = |status: &str, code: i32, at: &Revision| {
+        json!({"status": status, "command": "pull", "exit_code": code,
+            "generation": at.commit.short()})
+    };
+    world.order("pull", "old-1").await;
+    agent.hear_only("command").await;
+    let stop = json!({"signal": "SIGTERM"});
+    let (status, _) = world.admin.post("/api/hosts/old-1/kill", &stop).await;
+    assert_eq!(status, 202);
+    agent.hear_only("command").await;
+    agent.say("status", end("stopped", 130, &old)).await;
+    agent.say("heartbeat", beat(&old, Value::Null)).await;
+    let phase = "/command/phase";
+    world.host_shows("old-1", phase, json!("KILLED")).await;
+
+    world.order("pull", "old-1").await;
+    agent.hear_only("command").await;
+    agent.say("status", end("error", -1, &old)).await;
+    agent.say("heartbeat", beat(&old, json!("pull"))).await;
+    agent.say("status", end("ok", 0, &new)).await;
+    agent.say("heartbeat", beat(&new, Value::Null)).await;
+    world.host_shows("old-1", phase, json!("SUCCESS")).await;
+
+    // Positive control: a failure that nothing announced ends the command that runs.
+    let newest = world.push('c').await;
+    world
+        .host_shows("old-1", "/compartments/git/status", json!("outdated"))
+        .await;
+    world.order("pull", "old-1").await;
+    agent.hear_only("command").await;
+    agent.say("status", end("error", -1, &new)).await;
+    agent.say("heartbeat", beat(&new, Value::Null)).await;
+    world.host_shows("old-1", phase, json!("ERROR")).await;
+    assert_ne!(newest.commit, new.commit);
+}
+
+#[tokio::test]
 async fn the_paths_of_existing_tools_answer_in_their_shape() {
     let (world, old) = World::start().await;
     let mut agent = Agent::connect(&world).await;
