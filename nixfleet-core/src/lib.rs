@@ -13,12 +13,14 @@ pub mod host;
 pub mod ids;
 pub mod lifecycle;
 pub mod lock;
+pub mod notice;
 pub mod op;
 pub mod order;
 pub mod render;
 pub mod report;
 pub mod sync;
 pub mod time;
+pub mod update;
 pub mod wire;
 
 pub use claim::{ClaimedRevision, OtherRevision};
