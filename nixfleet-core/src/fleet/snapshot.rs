@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::Record;
 use crate::desired::RemoteWatch;
-use crate::host::{DeployEvidence, Hold, HostIdentity, HostObservation, Presence, TestEvidence};
+use crate::host::{
+    DeployEvidence, Hold, HostIdentity, HostObservation, HostSettings, Presence, TestEvidence,
+};
 use crate::ids::{CommandId, HostId, Sequence, StateVersion};
 use crate::lifecycle::Command;
 use crate::sync::EventView;
@@ -36,6 +38,8 @@ pub struct HostRecord {
     pub hold: Option<Hold>,
     /// When it was first known.
     pub added: Timestamp,
+    /// How automation treats it.
+    pub settings: HostSettings,
 }
 
 impl HostRecord {
@@ -54,6 +58,7 @@ impl HostRecord {
             tests_enabled: true,
             hold: None,
             added: now,
+            settings: HostSettings::default(),
         }
     }
 }

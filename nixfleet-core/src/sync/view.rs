@@ -10,6 +10,7 @@ use crate::ids::{CommandId, CommitId, CommitRef, HostId, LockHash, StorePath};
 use crate::lifecycle::{EndingKind, Phase};
 use crate::op::Op;
 use crate::report::ProgressStage;
+use crate::rollout::RolloutView;
 use crate::time::Timestamp;
 
 /// One entity's whole new value. Applying it twice is harmless.
@@ -36,6 +37,8 @@ pub enum Change {
     DesiredChanged(Box<DesiredView>),
     /// Something happened.
     Event(EventView),
+    /// A rollout was started, or got on.
+    RolloutUpdated(Box<RolloutView>),
 }
 
 /// The new statuses of a host.

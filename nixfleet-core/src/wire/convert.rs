@@ -11,7 +11,7 @@ use super::agent::{
 use crate::claim::ClaimedRevision;
 use crate::host::{
     AgentBinary, AgentProtocol, Deployed, Generation, HostIdentity, LockReport, ObservationUpdate,
-    Repo, RunningSystem, TestKey, TestVerdict, Update,
+    Repo, RunningSystem, TestKey, TestVerdict, Update, UpdatePolicy,
 };
 use crate::ids::{IdError, Sequence, StorePath};
 use crate::op::Op;
@@ -119,6 +119,14 @@ fn registration(register: Register) -> Result<Registration, WireError> {
         instance_id: optional("instance_id", register.instance_id)?,
         boot_id: optional("boot_id", register.boot_id)?,
         machine_id_hash: optional("machine_id_hash", register.machine_id_hash)?,
+        update_policy: register
+            .flake_updates
+            .map(|own| UpdatePolicy {
+                auto_update: own.auto_update,
+                priority: own.priority,
+                canary: own.canary,
+            })
+            .unwrap_or_default(),
     };
     let mut facts = facts(register.facts, register.generation, None, &identity)?;
     // A new process that does not tell its version is not known to be the version of the last one.
