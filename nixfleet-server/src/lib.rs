@@ -18,3 +18,4 @@ pub mod routes;
 pub mod sources;
 pub mod store;
 pub mod telemetry;
+pub mod zones;
