@@ -32,6 +32,7 @@ pub use table::{
     VerbRow, WAITS, WaitRow, pipeline,
 };
 pub use verb::{Verb, VerbError, VerbName};
+pub(crate) use view::word;
 pub use view::{RolloutHostView, RolloutTotals, RolloutView};
 pub use world::{Ended, Health, May, WayBack, World};
 
