@@ -7,8 +7,10 @@ use super::snapshot::HostRecord;
 use crate::desired::RemoteWatch;
 use crate::ids::{CommandId, ConnectionId, HostId, StateVersion};
 use crate::lifecycle::Command;
+use crate::notice::Notice;
 use crate::order::ServerOrder;
 use crate::sync::{Delta, EventView};
+use crate::update::{ForgeCall, UpdateRecord};
 
 /// One thing to do. All [`Effect::Persist`] of one call belong into one transaction, and nothing
 /// after them may be done before it is durable.
@@ -46,6 +48,10 @@ pub enum Effect {
     },
     /// Read the remote now.
     ReadRemote,
+    /// Ask the forge, and bring its answer back as `Input::Forge`.
+    Forge(ForgeCall),
+    /// Tell people.
+    Notify(Notice),
 }
 
 /// A row to be stored, replacing the one with the same key.
@@ -65,6 +71,8 @@ pub enum Record {
     Audit(AuditRecord),
     /// The version of the synchronised state.
     Version(StateVersion),
+    /// What is known of updates.
+    Update(UpdateRecord),
 }
 
 /// Who asked for what, and what came of it.
@@ -84,4 +92,8 @@ pub struct AuditRecord {
     pub reason: Option<String>,
     /// What came of it, as a stable code.
     pub outcome: String,
+    /// How what it changed was before, in one line.
+    pub before: Option<String>,
+    /// How it is now, in one line.
+    pub after: Option<String>,
 }

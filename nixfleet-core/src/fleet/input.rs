@@ -6,10 +6,11 @@ use std::time::Duration;
 use crate::admission::{Check, Refusal};
 use crate::desired::{RemoteHistory, Snapshot, Unavailable};
 use crate::host::{Actor, Hold};
-use crate::ids::{CommandId, ConnectionId, HostId};
+use crate::ids::{CommandId, CommitId, ConnectionId, HostId};
 use crate::lifecycle::{CommandArgs, Signal, Target};
 use crate::op::Op;
 use crate::report::AgentReport;
+use crate::update::{Deploy, ForgeAnswer, PrNumber, RevertKind, UpdateRefusal};
 
 /// Names one question of a client, so that the answer finds its way back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +54,8 @@ pub enum Input {
         /// What.
         request: Request,
     },
+    /// The forge answered a call.
+    Forge(ForgeAnswer),
 }
 
 /// What one good reading of the remote brought.
@@ -115,6 +118,28 @@ pub enum Request {
         host: HostId,
         /// `#rrggbb`.
         color: String,
+    },
+    /// List the update pull requests now.
+    CheckUpdates,
+    /// Merge an update pull request, and with `deploy` roll exactly the merge commit out.
+    MergePr {
+        /// Which.
+        number: PrNumber,
+        /// The head that the person saw; `None` is the one that was last read.
+        head: Option<CommitId>,
+        /// Why it is merged although a condition does not hold that a reason can override.
+        override_reason: Option<String>,
+        /// The rollout that follows.
+        deploy: Option<Deploy>,
+    },
+    /// Revert the merge of an update.
+    RevertPr {
+        /// Which.
+        number: PrNumber,
+        /// How.
+        kind: RevertKind,
+        /// Why.
+        reason: Option<String>,
     },
 }
 
@@ -186,6 +211,13 @@ pub enum Reply {
     UnknownCommand,
     /// A rule said no.
     Refused(Refusal),
+    /// A job on an update was started, or had nothing to do; its number.
+    JobStarted {
+        /// See [`crate::update::Job::id`].
+        job: u64,
+    },
+    /// Nothing was done about an update.
+    UpdateRefused(UpdateRefusal),
 }
 
 /// What became of a request on one host.

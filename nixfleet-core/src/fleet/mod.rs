@@ -11,6 +11,7 @@ mod requests;
 mod snapshot;
 mod steps;
 mod turn;
+mod updates;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub use input::{
 };
 pub use publish::{ClickReport, CompartmentReport, HostReport};
 pub use snapshot::{HostRecord, Snapshot};
+pub use updates::DeployStart;
 
 use crate::desired::{
     DesiredState, PendingPr, RemoteCause, RemotePolicy, RemoteWatch, Unavailable,
@@ -33,6 +35,7 @@ use crate::lifecycle::{Command, Event};
 use crate::op::Op;
 use crate::sync::{SyncLog, SyncState};
 use crate::time::Timestamp;
+use crate::update::{UpdatePolicy, Updates};
 use turn::Turn;
 
 /// What the fleet is told once, at start.
@@ -48,6 +51,8 @@ pub struct FleetConfig {
     pub remote_configured: bool,
     /// Whether the store is intact; if not, no command is taken and nothing is green.
     pub store_intact: bool,
+    /// What is decided about update pull requests; `None` if no forge is configured.
+    pub updates: Option<UpdatePolicy>,
 }
 
 /// Every host, its commands, the desired state.
@@ -65,6 +70,7 @@ pub struct Fleet {
     next_event: u64,
     clock: Timestamp,
     rows_used: Vec<(CommandId, &'static str)>,
+    updates: Option<Updates>,
 }
 
 /// Whose moment has come.
@@ -127,6 +133,8 @@ impl Fleet {
             history: None,
             pending_pr: None,
         };
+        let policy = config.updates.clone().filter(|_| config.store_intact);
+        let updates = policy.map(|policy| Updates::restore(policy, stored.updates, now));
         let mut fleet = Self {
             config,
             hosts: BTreeMap::new(),
@@ -144,6 +152,7 @@ impl Fleet {
                 .unwrap_or(1),
             clock: now,
             rows_used: Vec::new(),
+            updates,
         };
         let stored_commands: BTreeSet<CommandId> = stored.commands.iter().map(|c| c.id).collect();
         for mut record in stored.hosts {
@@ -171,6 +180,7 @@ impl Fleet {
         }
         fleet.resume_commands(&mut turn, now);
         fleet.publish_everything(&mut turn);
+        fleet.settle_updates(&mut turn, now);
         let effects = fleet.finish(turn);
         (fleet, effects)
     }
@@ -203,10 +213,14 @@ impl Fleet {
                     now,
                 );
             }
-            Input::Read(result) => self.remote_read(&mut turn, *result, now),
+            Input::Read(result) => {
+                self.remote_read(&mut turn, *result, now);
+                self.settle_updates(&mut turn, now);
+            }
             Input::Request { id, actor, request } => {
                 self.request(&mut turn, id, &actor, request, now)
             }
+            Input::Forge(answer) => self.forge_answer(&mut turn, answer, now),
         }
         self.finish(turn)
     }
@@ -224,7 +238,8 @@ impl Fleet {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let timer = self.timers.first().map(|(at, _)| *at);
-        [timer, self.watch.poll_timeout()]
+        let updates = self.updates.as_ref().and_then(Updates::poll_timeout);
+        [timer, self.watch.poll_timeout(), updates]
             .into_iter()
             .flatten()
             .min()
@@ -286,16 +301,12 @@ impl Fleet {
             .filter_map(|host| host.record.observation.repo?.commit.full())
     }
 
-    /// The open update pull request, or `None`.
+    /// The open update pull request, or `None`, where no forge is configured that could tell.
     #[must_use]
     pub fn set_pending_pr(&mut self, pr: Option<PendingPr>, now: Timestamp) -> Vec<Effect> {
         let mut turn = Turn::default();
         self.fire_due(&mut turn, now);
-        if self.desired.pending_pr != pr {
-            self.desired.pending_pr.clone_from(&pr);
-            turn.desired_changed(crate::sync::Change::UpdatePrChanged(pr));
-            turn.refresh_all(self.hosts.keys());
-        }
+        self.publish_pending(&mut turn, pr);
         self.finish(turn)
     }
 
@@ -319,6 +330,7 @@ impl Fleet {
                 Timer::Hold(host) => self.end_hold(turn, &host, now),
             }
         }
+        self.fire_updates(turn, now);
     }
 
     fn remote_read(

@@ -4,7 +4,7 @@ use super::input::{Accepted, Decision, Dispatch, Dispatched, Reply, Request, Req
 use super::turn::Turn;
 use super::{AuditRecord, Effect, Fleet, Host, HostRecord, Record, Timer};
 use crate::admission::{
-    self, Check, Lane, Occupant, PrState, Refusal, RefusalCode, WindowState, admit, admit_to_queue,
+    self, Check, Lane, Occupant, Refusal, RefusalCode, WindowState, admit, admit_to_queue,
 };
 use crate::compartment::Compartment;
 use crate::host::Actor;
@@ -13,6 +13,7 @@ use crate::lifecycle::{Command, Event, Withdrawal};
 use crate::op::{Op, Performer};
 use crate::sync::Change;
 use crate::time::Timestamp;
+use crate::update::MergeOrder;
 
 impl Fleet {
     pub(super) fn request(
@@ -103,6 +104,26 @@ impl Fleet {
                     record.identity.theme_color = Some(color);
                 })
             }
+            Request::CheckUpdates => self.check_updates(turn, actor, now),
+            Request::MergePr {
+                number,
+                head,
+                override_reason,
+                deploy,
+            } => {
+                let order = MergeOrder {
+                    number,
+                    head,
+                    reason: override_reason,
+                    deploy,
+                };
+                self.merge_pr(turn, actor, order, now)
+            }
+            Request::RevertPr {
+                number,
+                kind,
+                reason,
+            } => self.revert_pr(turn, actor, number, kind, reason, now),
         }
     }
 
@@ -266,7 +287,11 @@ impl Fleet {
                 self.remove_host(turn, &request.host, now);
                 Ok(Accepted::Done)
             }
-            Op::SetColor | Op::Hold | Op::Release | Op::MergePr | Op::RevertPr => not_here,
+            Op::MergePr => {
+                self.merge_current(turn, &request.actor, request.reason.clone(), now)?;
+                Ok(Accepted::Done)
+            }
+            Op::SetColor | Op::Hold | Op::Release | Op::RevertPr => not_here,
             Op::Pull
             | Op::Switch
             | Op::PullSwitch
@@ -319,7 +344,7 @@ impl Fleet {
             signature: Check::NotRequired,
             window: WindowState::Open,
             host_driven: false,
-            pr: &PrState::NotKnown,
+            pr: &self.pr_state(request.reason.is_some()),
         };
         ask(request, &situation)
     }
@@ -382,6 +407,8 @@ impl Fleet {
             command,
             reason: reason.map(str::to_owned),
             outcome: outcome.to_owned(),
+            before: None,
+            after: None,
         }));
     }
 

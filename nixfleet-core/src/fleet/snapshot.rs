@@ -9,6 +9,7 @@ use crate::ids::{CommandId, HostId, Sequence, StateVersion};
 use crate::lifecycle::Command;
 use crate::sync::EventView;
 use crate::time::Timestamp;
+use crate::update::StoredUpdates;
 
 /// Everything the store keeps of one host. Statuses are not stored: they are computed.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,6 +73,8 @@ pub struct Snapshot {
     pub remote: Option<RemoteWatch>,
     /// The most recent events, oldest first.
     pub events: Vec<EventView>,
+    /// What was known of updates.
+    pub updates: StoredUpdates,
 }
 
 impl Snapshot {
@@ -93,6 +96,7 @@ impl Snapshot {
                 Record::Event(event) => self.events.push(event),
                 Record::Version(version) => self.version = version,
                 Record::Audit(_) => {}
+                Record::Update(record) => self.updates.commit(record),
             }
         }
         let named: BTreeSet<CommandId> = self

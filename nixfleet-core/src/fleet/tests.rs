@@ -72,6 +72,7 @@ fn config() -> FleetConfig {
         },
         remote_configured: true,
         store_intact: true,
+        updates: None,
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Change, CommandView, DesiredView, EventView, HostView, StatusUpdate, StatusView};
 use crate::desired::PendingPr;
 use crate::ids::{CommandId, HostId};
+use crate::update::UpdatesView;
 
 /// How many events clients keep.
 pub const KEPT_EVENTS: usize = 200;
@@ -36,6 +37,9 @@ pub struct SyncState {
         deserialize_with = "numbered"
     )]
     pub events: BTreeMap<u64, EventView>,
+    /// Update pull requests, if a forge is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updates: Option<Box<UpdatesView>>,
 }
 
 /// Keys of JSON objects are texts. Serde reads them as numbers only where it has not buffered the
@@ -92,6 +96,11 @@ impl SyncState {
                 changed
             }
             Change::Event(event) => self.put_event(event),
+            Change::UpdatesChanged(updates) => {
+                let changed = self.updates.as_ref() != Some(updates);
+                self.updates = Some(updates.clone());
+                changed
+            }
         })
     }
 
@@ -99,6 +108,7 @@ impl SyncState {
     pub fn merge(&mut self, part: SyncState) {
         self.desired = part.desired.or(self.desired.take());
         self.update_pr = part.update_pr.or(self.update_pr.take());
+        self.updates = part.updates.or(self.updates.take());
         self.hosts.extend(part.hosts);
         self.statuses.extend(part.statuses);
         self.commands.extend(part.commands);
@@ -126,6 +136,7 @@ impl SyncState {
         if let Some(first) = pieces.first_mut() {
             first.desired.clone_from(&self.desired);
             first.update_pr.clone_from(&self.update_pr);
+            first.updates.clone_from(&self.updates);
             first.commands.clone_from(&self.commands);
             first.events.clone_from(&self.events);
         }

@@ -11,6 +11,7 @@ use crate::lifecycle::{EndingKind, Phase};
 use crate::op::Op;
 use crate::report::ProgressStage;
 use crate::time::Timestamp;
+use crate::update::UpdatesView;
 
 /// One entity's whole new value. Applying it twice is harmless.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +37,8 @@ pub enum Change {
     DesiredChanged(Box<DesiredView>),
     /// Something happened.
     Event(EventView),
+    /// Update pull requests, their job and their history.
+    UpdatesChanged(Box<UpdatesView>),
 }
 
 /// The new statuses of a host.

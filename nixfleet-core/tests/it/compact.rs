@@ -438,6 +438,7 @@ impl Story {
             },
             remote_configured: true,
             store_intact: true,
+            updates: None,
         };
         let (fleet, _) = Fleet::restore(config, stored, NOW);
         let mut witness = Witness::default();

@@ -150,6 +150,7 @@ fn fleet_config() -> FleetConfig {
         },
         remote_configured: true,
         store_intact: true,
+        updates: None,
     }
 }
 

@@ -71,7 +71,8 @@ impl Witness {
                 | Change::CommandFinished(_)
                 | Change::UpdatePrChanged(_)
                 | Change::DesiredChanged(_)
-                | Change::Event(_) => {}
+                | Change::Event(_)
+                | Change::UpdatesChanged(_) => {}
             }
         }
         published

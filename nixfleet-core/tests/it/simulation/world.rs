@@ -76,6 +76,7 @@ fn config() -> FleetConfig {
         },
         remote_configured: true,
         store_intact: true,
+        updates: None,
     }
 }
 
