@@ -14,6 +14,7 @@ use crate::notice::Notice;
 use crate::order::ServerOrder;
 use crate::rollout::Rollout;
 use crate::sync::{Delta, EventView};
+use crate::update::{ForgeCall, UpdateRecord};
 
 /// One thing to do. All [`Effect::Persist`] of one call belong into one transaction, and nothing
 /// after them may be done before it is durable.
@@ -53,6 +54,8 @@ pub enum Effect {
     ReadRemote,
     /// Tell people.
     Notify(Box<Notice>),
+    /// Ask the forge, and bring its answer back as `Input::Forge`.
+    Forge(ForgeCall),
 }
 
 /// A row to be stored, replacing the one with the same key.
@@ -76,6 +79,8 @@ pub enum Record {
     Rollout(Box<Rollout>),
     /// The settings of the fleet as a whole.
     Settings(Box<FleetSettings>),
+    /// What is known of updates.
+    Update(UpdateRecord),
 }
 
 /// Who asked for what, and what came of it.

@@ -11,6 +11,7 @@ use crate::lifecycle::{CommandArgs, Signal, Target};
 use crate::op::Op;
 use crate::report::AgentReport;
 use crate::rollout::{Ask, Plan, PlanError, Verb, VerbError};
+use crate::update::{Deploy, ForgeAnswer, PrNumber, RevertKind, UpdateRefusal};
 use crate::window::{Window, WindowError, Zone};
 
 /// Names one question of a client, so that the answer finds its way back.
@@ -55,6 +56,8 @@ pub enum Input {
         /// What.
         request: Request,
     },
+    /// The forge answered a call.
+    Forge(ForgeAnswer),
 }
 
 /// What one good reading of the remote brought.
@@ -163,6 +166,31 @@ pub enum Request {
         /// Why.
         reason: String,
     },
+    /// List the update pull requests now.
+    CheckUpdates,
+    /// Merge an update pull request, and with `deploy` roll exactly the merge commit out.
+    MergePr {
+        /// Which.
+        number: PrNumber,
+        /// The head that the person saw; `None` is the one that was last read.
+        head: Option<CommitId>,
+        /// Why it is merged although a condition does not hold that a reason can override.
+        override_reason: Option<String>,
+        /// The rollout that follows.
+        deploy: Option<Deploy>,
+        /// The plan of that rollout that the person has seen and confirmed; see
+        /// [`Fleet::plan_deploy`](super::Fleet::plan_deploy).
+        confirm: Option<PlanId>,
+    },
+    /// Revert the merge of an update.
+    RevertPr {
+        /// Which.
+        number: PrNumber,
+        /// How.
+        kind: RevertKind,
+        /// Why.
+        reason: Option<String>,
+    },
 }
 
 /// Run an operation on hosts.
@@ -251,6 +279,13 @@ pub enum Reply {
     UnknownWindow(String),
     /// The commit is not quarantined.
     NotQuarantined(CommitId),
+    /// A job on an update was started, or had nothing to do; its number.
+    JobStarted {
+        /// See [`crate::update::Job::id`].
+        job: u64,
+    },
+    /// Nothing was done about an update.
+    UpdateRefused(UpdateRefusal),
 }
 
 /// What became of a request on one host.

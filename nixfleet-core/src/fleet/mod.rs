@@ -15,6 +15,7 @@ mod settings;
 mod snapshot;
 mod steps;
 mod turn;
+mod updates;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +42,7 @@ use crate::op::Op;
 use crate::rollout::Rollout;
 use crate::sync::{SyncLog, SyncState};
 use crate::time::Timestamp;
+use crate::update::{UpdatePolicy, Updates};
 use turn::Turn;
 
 /// What the fleet is told once, at start.
@@ -59,6 +61,10 @@ pub struct FleetConfig {
     /// Whether hosts run their tests by themselves after a person's deploy, where neither their
     /// settings nor their tests are off.
     pub tests_after_switch: bool,
+    /// Whether hosts may update the inputs of the configuration and push (spec 05, host-driven).
+    pub host_driven: bool,
+    /// What is decided about update pull requests; `None` if no forge is configured.
+    pub updates: Option<UpdatePolicy>,
 }
 
 /// Every host, its commands, the desired state.
@@ -78,6 +84,7 @@ pub struct Fleet {
     rows_used: Vec<(CommandId, &'static str)>,
     rollouts: BTreeMap<RolloutId, Rollout>,
     settings: FleetSettings,
+    updates: Option<Updates>,
 }
 
 /// Whose moment has come.
@@ -142,6 +149,8 @@ impl Fleet {
             history: None,
             pending_pr: None,
         };
+        let policy = config.updates.clone().filter(|_| config.store_intact);
+        let updates = policy.map(|policy| Updates::restore(policy, stored.updates, now));
         let mut fleet = Self {
             config,
             hosts: BTreeMap::new(),
@@ -161,6 +170,7 @@ impl Fleet {
             rows_used: Vec::new(),
             rollouts: BTreeMap::new(),
             settings: stored.settings,
+            updates,
         };
         let stored_commands: BTreeSet<CommandId> = stored.commands.iter().map(|c| c.id).collect();
         for mut record in stored.hosts {
@@ -189,6 +199,7 @@ impl Fleet {
         fleet.resume_rollouts(&mut turn, stored.rollouts, now);
         fleet.resume_commands(&mut turn, now);
         fleet.publish_everything(&mut turn);
+        fleet.settle_updates(&mut turn, now);
         fleet.go_on(&mut turn, now);
         let effects = fleet.finish(turn);
         (fleet, effects)
@@ -222,10 +233,14 @@ impl Fleet {
                     now,
                 );
             }
-            Input::Read(result) => self.remote_read(&mut turn, *result, now),
+            Input::Read(result) => {
+                self.remote_read(&mut turn, *result, now);
+                self.settle_updates(&mut turn, now);
+            }
             Input::Request { id, actor, request } => {
                 self.request(&mut turn, id, &actor, request, now)
             }
+            Input::Forge(answer) => self.forge_answer(&mut turn, answer, now),
         }
         self.go_on(&mut turn, now);
         self.finish(turn)
@@ -246,7 +261,8 @@ impl Fleet {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let timer = self.timers.first().map(|(at, _)| *at);
-        [timer, self.watch.poll_timeout()]
+        let updates = self.updates.as_ref().and_then(Updates::poll_timeout);
+        [timer, self.watch.poll_timeout(), updates]
             .into_iter()
             .flatten()
             .min()
@@ -308,16 +324,12 @@ impl Fleet {
             .filter_map(|host| host.record.observation.repo?.commit.full())
     }
 
-    /// The open update pull request, or `None`.
+    /// The open update pull request, or `None`, where no forge is configured that could tell.
     #[must_use]
     pub fn set_pending_pr(&mut self, pr: Option<PendingPr>, now: Timestamp) -> Vec<Effect> {
         let mut turn = Turn::default();
         self.fire_due(&mut turn, now);
-        if self.desired.pending_pr != pr {
-            self.desired.pending_pr.clone_from(&pr);
-            turn.desired_changed(crate::sync::Change::UpdatePrChanged(pr));
-            turn.refresh_all(self.hosts.keys());
-        }
+        self.publish_pending(&mut turn, pr);
         let now = self.clock;
         self.go_on(&mut turn, now);
         self.finish(turn)
@@ -346,6 +358,7 @@ impl Fleet {
                 }
             }
         }
+        self.fire_updates(turn, now);
     }
 
     fn remote_read(

@@ -281,6 +281,7 @@ impl Fleet {
             subject: known.and_then(|snapshot| snapshot.subject.clone()),
             commit_time: known.and_then(|snapshot| snapshot.commit_time),
             branch: known.and_then(|snapshot| snapshot.branch.clone()),
+            host_driven: self.config.host_driven,
         }
     }
 }

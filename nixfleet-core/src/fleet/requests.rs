@@ -3,9 +3,7 @@
 use super::input::{Accepted, Decision, Dispatch, Dispatched, Reply, Request, RequestId};
 use super::turn::Turn;
 use super::{AuditRecord, Effect, Fleet, Host, HostRecord, Record, Timer};
-use crate::admission::{
-    self, Check, Lane, Occupant, PrState, Refusal, RefusalCode, admit, admit_to_queue,
-};
+use crate::admission::{self, Check, Lane, Occupant, Refusal, RefusalCode, admit, admit_to_queue};
 use crate::compartment::Compartment;
 use crate::host::Actor;
 use crate::ids::{CommandId, HostId};
@@ -13,6 +11,7 @@ use crate::lifecycle::{Command, Event, Target, Withdrawal};
 use crate::op::{Op, Performer};
 use crate::sync::Change;
 use crate::time::Timestamp;
+use crate::update::MergeOrder;
 use crate::window::ActionClass;
 
 impl Fleet {
@@ -122,6 +121,27 @@ impl Fleet {
             Request::LiftQuarantine { commit, reason } => {
                 self.lift_quarantine(turn, actor, commit, &reason, now)
             }
+            Request::CheckUpdates => self.check_updates(turn, actor, now),
+            Request::MergePr {
+                number,
+                head,
+                override_reason,
+                deploy,
+                confirm,
+            } => {
+                let order = MergeOrder {
+                    number,
+                    head,
+                    reason: override_reason,
+                    deploy,
+                };
+                self.merge_pr(turn, actor, order, confirm, now)
+            }
+            Request::RevertPr {
+                number,
+                kind,
+                reason,
+            } => self.revert_pr(turn, actor, number, kind, reason, now),
         }
     }
 
@@ -291,7 +311,11 @@ impl Fleet {
                 self.remove_host(turn, &request.host, now);
                 Ok(Accepted::Done)
             }
-            Op::SetColor | Op::Hold | Op::Release | Op::MergePr | Op::RevertPr => not_here,
+            Op::MergePr => {
+                self.merge_current(turn, &request.actor, request.reason.clone(), now)?;
+                Ok(Accepted::Done)
+            }
+            Op::SetColor | Op::Hold | Op::Release | Op::RevertPr => not_here,
             Op::Pull
             | Op::Switch
             | Op::PullSwitch
@@ -359,8 +383,8 @@ impl Fleet {
             quarantined: target.is_some_and(|target| self.quarantined(&target).is_some()),
             signature: Check::NotRequired,
             window: self.window_for(host, ActionClass::of(request.op, class), request),
-            host_driven: false,
-            pr: &PrState::NotKnown,
+            host_driven: self.config.host_driven,
+            pr: &self.pr_state(request.reason.is_some()),
         };
         ask(request, &situation)
     }

@@ -18,12 +18,46 @@ use crate::rollout::{
 };
 use crate::time::Timestamp;
 
+/// Why a rollout was not started; nothing of it was.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub(super) enum NotStarted {
+    /// A rule said no.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// No plan can be made.
+    #[error("{0}")]
+    NotPlanned(PlanError),
+    /// The plan is another one than the one confirmed.
+    #[error("the plan has changed since it was shown")]
+    PlanChanged(Box<Plan>),
+}
+
+impl From<NotStarted> for Reply {
+    fn from(why: NotStarted) -> Self {
+        match why {
+            NotStarted::Refused(refusal) => Reply::Refused(refusal),
+            NotStarted::NotPlanned(why) => Reply::NotPlanned(why),
+            NotStarted::PlanChanged(plan) => Reply::PlanChanged(plan),
+        }
+    }
+}
+
 impl Fleet {
     /// Who would take part in what is asked for, in which order. Starts nothing.
     ///
     /// # Errors
     /// [`PlanError`], which says what to change.
     pub fn plan(&self, ask: &Ask, actor: &Actor) -> Result<Plan, PlanError> {
+        self.plan_for(ask, actor, false)
+    }
+
+    /// The same, or before the target exists: then the plan has none.
+    pub(super) fn plan_for(
+        &self,
+        ask: &Ask,
+        actor: &Actor,
+        target_to_come: bool,
+    ) -> Result<Plan, PlanError> {
         let hosts = self.hosts.values().map(|host| {
             let record = &host.record;
             let own = &record.identity.update_policy;
@@ -39,13 +73,14 @@ impl Fleet {
             }
         });
         let desired = Target::desired(&self.desired.remote).filter(|target| target.lock.is_some());
-        let target = ask.target.or(desired);
+        let target = ask.target.or(desired).filter(|_| !target_to_come);
         let quarantined = target.and_then(|target| self.quarantined(&target));
         plan(
             ask,
             &PlanContext {
                 hosts: hosts.collect(),
                 desired,
+                target_to_come,
                 actor,
                 quarantined: quarantined.map(|one| one.why.clone()),
             },
@@ -63,11 +98,6 @@ impl Fleet {
         self.rollouts.values()
     }
 
-    /// Rollouts that go back and want their update reverted in the repository.
-    pub fn reverts_wanted(&self) -> impl Iterator<Item = &Rollout> {
-        self.rollouts.values().filter(|one| one.revert_wanted)
-    }
-
     #[expect(clippy::too_many_arguments, reason = "the fields of one request")]
     pub(super) fn start_rollout(
         &mut self,
@@ -79,12 +109,30 @@ impl Fleet {
         reason: Option<String>,
         now: Timestamp,
     ) -> Reply {
+        match self.begin_rollout(turn, actor, id, ask, confirm, reason, now) {
+            Ok(plan) => Reply::RolloutStarted(Box::new(plan)),
+            Err(why) => why.into(),
+        }
+    }
+
+    /// Starts a rollout, or says why nothing was started.
+    #[expect(clippy::too_many_arguments, reason = "the fields of one request")]
+    pub(super) fn begin_rollout(
+        &mut self,
+        turn: &mut Turn,
+        actor: &Actor,
+        id: RolloutId,
+        ask: &Ask,
+        confirm: Option<PlanId>,
+        reason: Option<String>,
+        now: Timestamp,
+    ) -> Result<Plan, NotStarted> {
         if !self.config.store_intact {
-            return Reply::Refused(Refusal::new(RefusalCode::StoreDamaged));
+            return Err(NotStarted::Refused(Refusal::new(RefusalCode::StoreDamaged)));
         }
         // The same request twice is one rollout.
         if let Some(known) = self.rollouts.get(&id) {
-            return Reply::RolloutStarted(Box::new(known.plan.clone()));
+            return Ok(known.plan.clone());
         }
         let plan = match self.plan(ask, actor) {
             Ok(plan) => plan,
@@ -92,16 +140,13 @@ impl Fleet {
                 let row = AuditRecord::new(now, actor, "rollout.start", "refused");
                 let row = row.because(Some(&why.to_string()));
                 turn.records.push(Record::Audit(row));
-                return Reply::NotPlanned(why);
+                return Err(NotStarted::NotPlanned(why));
             }
         };
         if confirm.is_some_and(|confirmed| confirmed != plan.id) {
-            return Reply::PlanChanged(Box::new(plan));
+            return Err(NotStarted::PlanChanged(Box::new(plan)));
         }
-        let others = match self.to_supersede(&plan) {
-            Ok(others) => others,
-            Err(why) => return Reply::NotPlanned(why),
-        };
+        let others = self.to_supersede(&plan).map_err(NotStarted::NotPlanned)?;
         let world = FleetWorld {
             fleet: self,
             id,
@@ -129,7 +174,7 @@ impl Fleet {
         let notice = Notice::new(NoticeKind::RolloutStarted, now, &id.to_string(), &text, "");
         turn.notices.push(notice);
         self.event(turn, None, "rollout-started", text, now);
-        Reply::RolloutStarted(Box::new(plan))
+        Ok(plan)
     }
 
     /// The rollouts whose place a new one takes at their next wave; a job for the same target, or
@@ -300,6 +345,10 @@ impl Fleet {
             self.timers
                 .retain(|(_, timer)| *timer != Timer::Rollout(id));
             self.tell_rollout(turn, &before, &after, now);
+            self.tell_update_job(turn, &after, now);
+            if after.state.is_terminal() && !before.state.is_terminal() && after.revert_wanted {
+                self.revert_after(turn, &after, now);
+            }
         }
         if let Some(due) = due {
             self.timers.insert((due, Timer::Rollout(id)));
@@ -369,6 +418,7 @@ impl Fleet {
                 }
             }
             Act::Revert => {
+                // Asked of the forge once the rollout has ended.
                 let text = format!("{} wants its update reverted", told(rollout));
                 self.event(turn, None, "revert-wanted", text, now);
             }

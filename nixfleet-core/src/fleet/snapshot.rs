@@ -13,6 +13,7 @@ use crate::lifecycle::Command;
 use crate::rollout::Rollout;
 use crate::sync::EventView;
 use crate::time::Timestamp;
+use crate::update::StoredUpdates;
 
 /// Everything the store keeps of one host. Statuses are not stored: they are computed.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,6 +84,8 @@ pub struct Snapshot {
     pub rollouts: Vec<Rollout>,
     /// The settings of the fleet as a whole.
     pub settings: FleetSettings,
+    /// What was known of updates.
+    pub updates: StoredUpdates,
 }
 
 /// How many ended rollouts the fleet keeps in memory.
@@ -122,6 +125,7 @@ impl Snapshot {
                     self.rollouts.push(*rollout);
                 }
                 Record::Settings(settings) => self.settings = *settings,
+                Record::Update(record) => self.updates.commit(record),
             }
         }
         prune_rollouts(&mut self.rollouts);

@@ -73,6 +73,7 @@ fn config() -> FleetConfig {
         remote_configured: true,
         store_intact: true,
         tests_after_switch: false,
+        updates: None,
     }
 }
 

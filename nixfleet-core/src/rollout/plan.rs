@@ -81,6 +81,8 @@ pub struct PlanContext<'a> {
     pub hosts: Vec<Candidate<'a>>,
     /// The desired state, if it is known whole.
     pub desired: Option<Target>,
+    /// Whether the target does not exist yet: a merge makes it.
+    pub target_to_come: bool,
     /// Who asks.
     pub actor: &'a Actor,
     /// Why automation must not deploy the target, if so.
@@ -94,7 +96,7 @@ pub struct Plan {
     pub id: PlanId,
     /// What kind of job.
     pub kind: AskKind,
-    /// The commit and lock that every host gets; none only where the first operation makes it.
+    /// The commit and lock that every host gets; none only where the first operation makes it, or a merge to come.
     pub target: Option<Target>,
     /// How.
     pub policy: Policy,
@@ -208,7 +210,7 @@ pub enum PlanError {
 pub fn plan(ask: &Ask, context: &PlanContext<'_>) -> Result<Plan, PlanError> {
     let ops = ops_of(ask)?;
     check_policy(&ask.policy)?;
-    let makes_its_target = ops.first() == Some(&Op::UpdateInputs);
+    let makes_its_target = ops.first() == Some(&Op::UpdateInputs) || context.target_to_come;
     let target = if makes_its_target {
         None
     } else {

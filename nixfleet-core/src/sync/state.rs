@@ -9,6 +9,7 @@ use crate::desired::PendingPr;
 use crate::ids::{CommandId, HostId, RolloutId};
 use crate::rollout::RolloutView;
 use crate::time::Timestamp;
+use crate::update::UpdatesView;
 
 /// How many events clients keep.
 pub const KEPT_EVENTS: usize = 200;
@@ -43,6 +44,9 @@ pub struct SyncState {
     /// Rollouts that have not ended, and the last [`KEPT_ROLLOUTS`] that have.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub rollouts: BTreeMap<RolloutId, RolloutView>,
+    /// Update pull requests, if a forge is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updates: Option<Box<UpdatesView>>,
 }
 
 /// Keys of JSON objects are texts. Serde reads them as numbers only where it has not buffered the
@@ -100,6 +104,11 @@ impl SyncState {
             }
             Change::Event(event) => self.put_event(event),
             Change::RolloutUpdated(rollout) => self.put_rollout(rollout),
+            Change::UpdatesChanged(updates) => {
+                let changed = self.updates.as_ref() != Some(updates);
+                self.updates = Some(updates.clone());
+                changed
+            }
         })
     }
 
@@ -107,6 +116,7 @@ impl SyncState {
     pub fn merge(&mut self, part: SyncState) {
         self.desired = part.desired.or(self.desired.take());
         self.update_pr = part.update_pr.or(self.update_pr.take());
+        self.updates = part.updates.or(self.updates.take());
         self.hosts.extend(part.hosts);
         self.statuses.extend(part.statuses);
         self.commands.extend(part.commands);
@@ -135,6 +145,7 @@ impl SyncState {
         if let Some(first) = pieces.first_mut() {
             first.desired.clone_from(&self.desired);
             first.update_pr.clone_from(&self.update_pr);
+            first.updates.clone_from(&self.updates);
             first.commands.clone_from(&self.commands);
             first.events.clone_from(&self.events);
             first.rollouts.clone_from(&self.rollouts);

@@ -12,6 +12,7 @@ use crate::op::Op;
 use crate::report::ProgressStage;
 use crate::rollout::RolloutView;
 use crate::time::Timestamp;
+use crate::update::UpdatesView;
 
 /// One entity's whole new value. Applying it twice is harmless.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +40,8 @@ pub enum Change {
     Event(EventView),
     /// A rollout was started, or got on.
     RolloutUpdated(Box<RolloutView>),
+    /// Update pull requests, their job and their history.
+    UpdatesChanged(Box<UpdatesView>),
 }
 
 /// The new statuses of a host.
@@ -252,6 +255,9 @@ pub struct DesiredView {
     pub commit_time: Option<Timestamp>,
     /// The tracked branch.
     pub branch: Option<String>,
+    /// Whether hosts may update inputs and push (spec 05, host-driven).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub host_driven: bool,
 }
 
 /// Whether the remote can be read.

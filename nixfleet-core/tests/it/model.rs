@@ -151,6 +151,7 @@ fn fleet_config() -> FleetConfig {
         remote_configured: true,
         store_intact: true,
         tests_after_switch: false,
+        updates: None,
     }
 }
 

@@ -73,7 +73,8 @@ impl Witness {
                 | Change::UpdatePrChanged(_)
                 | Change::DesiredChanged(_)
                 | Change::Event(_)
-                | Change::RolloutUpdated(_) => {}
+                | Change::RolloutUpdated(_)
+                | Change::UpdatesChanged(_) => {}
             }
         }
         published

@@ -53,6 +53,7 @@ pub fn config() -> FleetConfig {
         remote_configured: true,
         store_intact: true,
         tests_after_switch: false,
+        updates: None,
     }
 }
 

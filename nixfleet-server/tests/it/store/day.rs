@@ -22,6 +22,7 @@ pub fn config() -> FleetConfig {
         },
         remote_configured: true,
         store_intact: true,
+        updates: None,
     }
 }
 
