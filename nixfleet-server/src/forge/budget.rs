@@ -263,7 +263,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(20_000))]
+        #![proptest_config(ProptestConfig::with_cases(3_000))]
 
         /// Whatever was said and whenever: nothing is sent before a named moment, and changes
         /// keep apart. A request that is admitted in the end is the positive control below.

@@ -93,7 +93,10 @@ mod tests {
         assert!(tags.bytes <= MOST_BYTES);
         assert_eq!(
             tags.bytes,
-            tags.entries.values().map(|kept| kept.body.len()).sum()
+            tags.entries
+                .values()
+                .map(|kept| kept.body.len())
+                .sum::<usize>()
         );
         tags.put(&url(19), "reading", tagged(LARGEST + 1));
         assert!(
