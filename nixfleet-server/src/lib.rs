@@ -7,6 +7,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod forge;
 pub mod hub;
 pub mod live;
 pub mod net;
