@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nixfleet_core::wire::agent::UpdateFacts;
 use serde::{Deserialize, Serialize};
 
 use super::census;
 use super::spec::{JobExit, JobSpec};
 use crate::durable;
+use crate::update;
 
 /// What the files of a job say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,6 +176,11 @@ impl JobFolder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// What an update of inputs wrote down in the folder it ran in.
+    pub(super) fn update_record(&self) -> Option<UpdateFacts> {
+        serde_json::from_slice(&fs::read(self.file(update::RECORD)).ok()?).ok()
     }
 
     pub(super) fn record_exit(&self, exit: &JobExit) -> io::Result<()> {

@@ -15,7 +15,7 @@ use crate::durable;
 use crate::environment;
 
 /// Arguments and environment that let git reach exactly one remote.
-pub(super) struct Access {
+pub(crate) struct Access {
     /// Words to put before the sub-command.
     pub words: Vec<String>,
     /// The whole environment.
@@ -86,7 +86,9 @@ impl Access {
             url.origin().ascii_serialization()
         );
         let file = workspace.join("git-access");
-        durable::write_atomic(&file, text.as_bytes())
+        // Git includes no relative path that an argument names.
+        let file = std::path::absolute(&file)
+            .and_then(|file| durable::write_atomic(&file, text.as_bytes()).map(|()| file))
             .map_err(|e| PullError::Secret(format!("cannot write {}: {e}", file.display())))?;
         self.set(format!("include.path={}", file.display()));
         self.header_file = Some(file);

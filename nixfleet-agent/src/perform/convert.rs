@@ -6,6 +6,7 @@ use nixfleet_core::agent::{self, AgentObservation, JobReport, RecordedExit, Sigh
 use nixfleet_core::host::{AgentBinary, Generation, LockReport, Repo, RunningSystem};
 use nixfleet_core::ids::CommitRef;
 use nixfleet_core::wire::agent as wire;
+use nixfleet_core::wire::inputs_update;
 use nixfleet_core::{ClaimedRevision, CommitId, StorePath, Timestamp, lock_hash};
 
 use crate::exec::{Captured, CapturedRepo, JobEnd, JobExit, TestOutcome};
@@ -125,6 +126,7 @@ fn exited(
         started: !exit.stages.is_empty(),
         problem: exit.problem.clone(),
     };
+    let update = exit.update.map(inputs_update);
     JobReport {
         message: exit.problem.or(error_line),
         group_empty: group_empty && exit.survivors.is_empty(),
@@ -152,6 +154,7 @@ fn exited(
                 },
             })
             .collect(),
+        update: update.and_then(Result::ok),
         ..JobReport::bare(recorded.into(), after)
     }
 }

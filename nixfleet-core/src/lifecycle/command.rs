@@ -114,7 +114,7 @@ pub struct Exit {
     pub tests: Option<TestEvidence>,
     /// What an `update-inputs` did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub update: Option<InputsUpdate>,
+    pub update: Option<Box<InputsUpdate>>,
 }
 
 /// One run of one operation on one host: a record that a store can keep, and the state of its
@@ -369,7 +369,7 @@ impl Command {
             message: report.message.clone(),
             newly_failed,
             tests: report.tests.clone(),
-            update: report.update.clone(),
+            update: report.update.clone().map(Box::new),
         });
         self.half = report.half.or(self.half);
         let named = |deployed: &Deployed| deployed.command == Some(self.id);

@@ -194,7 +194,11 @@ fn result(report: StatusReport, identity: &HostIdentity) -> Result<CommandResult
     })
 }
 
-fn inputs_update(facts: UpdateFacts) -> Result<InputsUpdate, WireError> {
+/// What an agent wrote down about an update of inputs.
+///
+/// # Errors
+/// [`WireError::Field`] naming the first field with an impossible value.
+pub fn inputs_update(facts: UpdateFacts) -> Result<InputsUpdate, WireError> {
     let commit = optional("update.commit", facts.commit)?;
     let pushed = commit.zip(facts.branch.filter(|branch| !branch.is_empty()));
     Ok(InputsUpdate {

@@ -461,12 +461,12 @@ fn the_record_of_an_update_decides_where_the_agent_tells_it() {
     let mut unmoved = moved.clone();
     unmoved.repo = Some(repo('a', "old"));
     let mut judge = |lock_after, pushed, after: &HostObservation| {
-        play.command.exit.as_mut().unwrap().update = Some(InputsUpdate {
+        play.command.exit.as_mut().unwrap().update = Some(Box::new(InputsUpdate {
             base: commit('a'),
             lock_before: lock("old"),
             lock_after,
             pushed,
-        });
+        }));
         goal_verdict(&play.command, after)
     };
     // A branch beside the tracked one leaves the checkout as it is.
