@@ -60,7 +60,7 @@ pub enum UpdateError {
     NotALock(#[source] LockParseError),
     /// Somebody else pushed meanwhile.
     #[error(
-        "{branch} moved from {expected} to {found} while its inputs were updated, so the remote did not take the update: nothing was pushed, and the checkout follows the remote. Start the update again"
+        "{branch} moved from {expected} to {found} while its inputs were updated, so the remote did not take the update: nothing was pushed. Start the update again"
     )]
     Moved {
         /// The branch.

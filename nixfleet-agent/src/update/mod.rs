@@ -24,7 +24,7 @@ pub use push::try_push;
 
 use crate::config::{BranchName, CommitAuthor, InputName, PushTo, ValueError};
 use crate::durable;
-use crate::git::{PullRequest, pull};
+use crate::git::{Local, PullRequest, pull};
 use push::Destination;
 use scratch::Scratch;
 
@@ -119,12 +119,18 @@ pub fn update_inputs(
     let commit = scratch.commit(base, &wanted.author, &message)?;
 
     let destination = Destination::new(wanted.push, &wanted.branch, base, commit);
-    let pushed = destination.push(&scratch, &to_head, workspace);
-    if let Err(UpdateError::Moved { .. }) = &pushed {
-        // So that the checkout is where the next attempt begins.
-        let _ = pull(&to_head, workspace);
+    match destination.push(&scratch, &to_head, workspace) {
+        Err(moved @ UpdateError::Moved { .. }) => {
+            // The checkout is brought to where the next attempt begins. If an answer got lost and
+            // somebody has pushed on top of the update since, it is there after all.
+            let head = pull(&to_head, workspace).inspect_err(|error| eprintln!("{error}"));
+            let arrived = head.is_ok_and(|head| contains(&to_head, head, commit));
+            if !arrived {
+                return Err(moved);
+            }
+        }
+        pushed => pushed?,
     }
-    pushed?;
     facts.commit = Some(commit.to_string());
     facts.branch = Some(destination.branch().to_string());
     record(workspace, &facts)?;
@@ -165,6 +171,13 @@ fn message(input: Option<&InputName>, before: Option<&[u8]>, after: &[u8]) -> St
         }
     }
     lines.join("\n").trim_end().to_owned()
+}
+
+fn contains(request: &PullRequest, head: CommitId, commit: CommitId) -> bool {
+    let checkout = Local::new(request.source.dir());
+    checkout
+        .is_ancestor(&commit.to_string(), &head.to_string())
+        .unwrap_or(false)
 }
 
 fn record(workspace: &Path, facts: &UpdateFacts) -> Result<(), UpdateError> {
