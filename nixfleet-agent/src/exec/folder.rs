@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::census;
 use super::spec::{JobExit, JobSpec};
 use crate::durable;
+use crate::git::ACCESS_FILE;
 use crate::update;
 
 /// What the files of a job say.
@@ -181,6 +182,12 @@ impl JobFolder {
     /// What an update of inputs wrote down in the folder it ran in.
     pub(super) fn update_record(&self) -> Option<UpdateFacts> {
         serde_json::from_slice(&fs::read(self.file(update::RECORD)).ok()?).ok()
+    }
+
+    /// Removes what a step that was killed could not: a token for git, and a scratch repository.
+    pub(super) fn tidy(&self) {
+        let _ = fs::remove_file(self.file(ACCESS_FILE));
+        let _ = fs::remove_dir_all(self.file(update::SCRATCH));
     }
 
     pub(super) fn record_exit(&self, exit: &JobExit) -> io::Result<()> {

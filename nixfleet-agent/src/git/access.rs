@@ -14,6 +14,9 @@ use crate::config::{RemoteUrl, read_secret};
 use crate::durable;
 use crate::environment;
 
+/// The private file with the token; it exists only while git runs.
+pub(crate) const ACCESS_FILE: &str = "git-access";
+
 /// Arguments and environment that let git reach exactly one remote.
 pub(crate) struct Access {
     /// Words to put before the sub-command.
@@ -85,7 +88,7 @@ impl Access {
             "[http \"{}\"]\n\textraHeader = \"Authorization: Basic {encoded}\"\n\tfollowRedirects = false\n",
             url.origin().ascii_serialization()
         );
-        let file = workspace.join("git-access");
+        let file = workspace.join(ACCESS_FILE);
         // Git includes no relative path that an argument names.
         let file = std::path::absolute(&file)
             .and_then(|file| durable::write_atomic(&file, text.as_bytes()).map(|()| file))

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Repo};
 
-pub(crate) use access::Access;
+pub(crate) use access::{ACCESS_FILE, Access};
 pub use error::PullError;
 pub(crate) use local::{Local, QUERY_LIMIT};
 pub use pull::{look_at_remote, pull};

@@ -31,7 +31,7 @@ use scratch::Scratch;
 /// In the job's folder: what was done, once it is done.
 pub(crate) const RECORD: &str = "update.json";
 /// In the job's folder: the scratch repository.
-const SCRATCH: &str = "update";
+pub(crate) const SCRATCH: &str = "update";
 /// So many changed inputs are named in the message of the commit.
 const NAMED_CHANGES: usize = 100;
 

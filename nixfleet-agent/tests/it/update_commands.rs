@@ -156,6 +156,12 @@ async fn stopped_at(point: &str, signal: Option<Signal>) {
     };
     let result = line.status().await;
     assert_ne!(result.exit_code, Some(0), "{result:?}");
+    if signal.is_none() {
+        let jobs = std::fs::read_dir(host.state().join("jobs")).unwrap();
+        let jobs: Vec<_> = jobs.flatten().filter(|job| job.path().is_dir()).collect();
+        assert!(jobs.iter().any(|job| job.path().join("exit.json").exists()));
+        assert!(jobs.iter().all(|job| !job.path().join("update").exists()));
+    }
     assert_eq!(result.update, None);
     until("nothing of it is left", || !is_alive(pid)).await;
     assert_eq!(head(&host), base, "nothing was pushed");
