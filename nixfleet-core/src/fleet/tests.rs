@@ -89,6 +89,7 @@ fn agent_config(instance: &str) -> AgentConfig {
         repo_url: None,
         repo_dir: None,
         interval: Duration::from_secs(5),
+        flake_updates: None,
         instance_id: instance.parse().unwrap(),
         boot_id: Some("boot".parse().unwrap()),
         machine_id_hash: None,

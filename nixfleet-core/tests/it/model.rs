@@ -168,6 +168,7 @@ fn agent_config(start: u8) -> AgentConfig {
         repo_dir: None,
         // Signs of life are not what is checked here, so they are put beyond every deadline.
         interval: Duration::from_secs(1_000_000),
+        flake_updates: None,
         instance_id: format!("start-{start}").parse().unwrap(),
         boot_id: Some("boot".parse().unwrap()),
         machine_id_hash: None,

@@ -124,6 +124,7 @@ impl Day {
             facts: ObservationUpdate::default(),
             failed_units: None,
             tests: None,
+            update: None,
         };
         self.input(Input::Agent {
             connection: ConnectionId(connection),
