@@ -5,12 +5,13 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::{Config, GitAccess, Problem, Repo, SystemProbe};
+use crate::config::{CommitAuthor, Config, Problem, PushTo, Repo, SystemProbe, Updates};
 use crate::durable;
-use crate::git::{PullRequest, PullSource, look_at_remote};
+use crate::git::{PullRequest, look_at_remote};
 use crate::link::{self, LinkSettings};
 use crate::observe::{SystemPaths, git, lock, system};
 use crate::program::{self, find_program};
+use crate::update::{Updater, try_push};
 
 /// One line of the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,10 +61,11 @@ pub fn of_problems(problems: &[Problem]) -> Vec<Finding> {
         .collect()
 }
 
-/// Looks at everything the agent needs; changes nothing but creating the state folder.
+/// Looks at everything the agent needs; changes nothing but creating the state folder. With `push`
+/// it also asks the remote to take a push, without carrying it out.
 #[must_use]
-pub fn check(config: &Config) -> Vec<Finding> {
-    vec![
+pub fn check(config: &Config, push: bool) -> Vec<Finding> {
+    let mut findings = vec![
         finding("settings", Verdict::Ok(format!("host {}", config.hostname))),
         finding("state", state(&config.state_dir)),
         finding("server", server(config)),
@@ -74,7 +76,13 @@ pub fn check(config: &Config) -> Vec<Finding> {
         finding("platform", platform(config)),
         finding("system", running(config)),
         finding("tests", tests(config)),
-    ]
+        finding("updates", updates(config)),
+        finding("policy", policy(&config.updates)),
+    ];
+    if push {
+        findings.push(finding("push", push_access(config)));
+    }
+    findings
 }
 
 fn finding(subject: &'static str, verdict: Verdict) -> Finding {
@@ -165,25 +173,7 @@ fn git_program() -> Verdict {
 }
 
 fn remote(config: &Config) -> Verdict {
-    let GitAccess {
-        token_file,
-        ssh_key_file,
-    } = config.git.clone();
-    let source = match &config.repo {
-        Repo::Isolated { url, dir } => PullSource::Isolated {
-            url: url.as_str().to_owned(),
-            dir: dir.clone(),
-            owned_folder: config.state_dir.clone(),
-        },
-        Repo::Existing { dir } => PullSource::Existing { dir: dir.clone() },
-    };
-    let request = PullRequest {
-        source,
-        branch: config.branch.to_string(),
-        target: None,
-        token_file,
-        ssh_key_file,
-    };
+    let request = PullRequest::of(config, None);
     match look_at_remote(&request, &config.state_dir) {
         Ok(commit) => Verdict::Ok(format!("{} is at {}", config.branch, commit.short())),
         Err(error) => Verdict::Problem(format!(
@@ -271,4 +261,72 @@ fn tests(config: &Config) -> Verdict {
         "{} does not exist, so there are no tests for this host",
         folder.display()
     ))
+}
+
+/// Whether `update-inputs` can work here. Hosts that never update inputs need nothing for it.
+fn updates(config: &Config) -> Verdict {
+    let path = std::env::var_os("PATH");
+    let by = match &config.commands.update {
+        Some(command) => {
+            let program = command.words().first().cloned().unwrap_or_default();
+            if find_program(&program, path.as_deref()).is_none() {
+                return Verdict::Problem(format!(
+                    "{program} was not found or is not executable; correct NIXFLEET_UPDATE_COMMAND"
+                ));
+            }
+            program
+        }
+        None => match Updater::find() {
+            Ok(Updater::Nix { told, .. }) => told,
+            Ok(Updater::Configured(words)) => words.join(" "),
+            Err(error) => {
+                return Verdict::Note(format!("update-inputs cannot work on this host: {error}"));
+            }
+        },
+    };
+    let destination = match config.updates.push {
+        PushTo::Tracked => format!("to {}", config.branch),
+        PushTo::Branch => "to a branch of its own each time".to_owned(),
+    };
+    Verdict::Ok(format!(
+        "update-inputs runs {by} and pushes {destination} as {}",
+        author(config)
+    ))
+}
+
+fn author(config: &Config) -> CommitAuthor {
+    let configured = config.updates.author.clone();
+    configured.unwrap_or_else(|| CommitAuthor::of_host(config.hostname.as_str()))
+}
+
+fn policy(updates: &Updates) -> Verdict {
+    let or_server = |value: Option<String>| value.unwrap_or_else(|| "the server's".to_owned());
+    let yes_no = |value: Option<bool>| or_server(value.map(|yes| yes.to_string()));
+    Verdict::Ok(format!(
+        "auto_update {}, priority {}, canary {}",
+        yes_no(updates.auto_update),
+        or_server(updates.priority.map(|number| number.to_string())),
+        yes_no(updates.canary)
+    ))
+}
+
+fn push_access(config: &Config) -> Verdict {
+    let folder = config.state_dir.join("check-push");
+    let tried = durable::create_private_dir(&folder)
+        .map_err(|error| format!("{} cannot be made: {error}", folder.display()))
+        .and_then(|()| {
+            let request = PullRequest::of(config, None);
+            try_push(&request, &author(config), &folder).map_err(|error| {
+                format!(
+                    "{error}; give NIXFLEET_GIT_TOKEN_FILE or NIXFLEET_GIT_SSH_KEY_FILE the right to push"
+                )
+            })
+        });
+    let _ = std::fs::remove_dir_all(&folder);
+    match tried {
+        Ok(remote) => Verdict::Ok(format!(
+            "{remote} lets this host push (nothing was sent; rules of single branches show only at a real push)"
+        )),
+        Err(why) => Verdict::Problem(why),
+    }
 }

@@ -1,6 +1,7 @@
 //! The command line of the agent.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,7 +15,9 @@ use crate::observe::Binary;
 use crate::platform::{RestartMethod, reexec};
 use crate::program::find_program;
 use crate::status;
+use crate::update::{UpdateRequest, update_inputs};
 use clap::Parser;
+use serde::de::DeserializeOwned;
 use tracing_subscriber::EnvFilter;
 
 /// Tells a service manager, also one that only restarts after failures, to start the agent again.
@@ -26,10 +29,11 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = Args::parse_from(words);
     match args.command.unwrap_or(Subcommands::Run) {
         Subcommands::Run => run_agent(&args.settings),
-        Subcommands::Check => run_check(&args.settings),
+        Subcommands::Check { push } => run_check(&args.settings, push),
         Subcommands::Status { json } => run_status(&args.settings, json),
         Subcommands::Supervise { folder } => run_supervise(&folder),
         Subcommands::Pull { request } => run_pull(&request),
+        Subcommands::UpdateInputs { request } => run_update_inputs(&request),
     }
 }
 
@@ -119,9 +123,9 @@ fn run_status(settings: &Settings, json: bool) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn run_check(settings: &Settings) -> ExitCode {
+fn run_check(settings: &Settings, push: bool) -> ExitCode {
     let findings = match Config::new(settings, &Surroundings::real()) {
-        Ok(config) => check::check(&config),
+        Ok(config) => check::check(&config, push),
         Err(problems) => check::of_problems(&problems),
     };
     for finding in &findings {
@@ -144,19 +148,32 @@ fn run_supervise(folder: &Path) -> ExitCode {
 }
 
 fn run_pull(request: &str) -> ExitCode {
-    let request: PullRequest = match serde_json::from_str(request) {
+    run_request(request, |request: &PullRequest, folder| {
+        pull(request, folder).map(drop)
+    })
+}
+
+fn run_update_inputs(request: &str) -> ExitCode {
+    run_request(request, |request: &UpdateRequest, folder| {
+        update_inputs(request, folder).map(drop)
+    })
+}
+
+/// Carries out a step of a job; the supervisor runs it in the job's private folder.
+fn run_request<R: DeserializeOwned, E: Display>(
+    request: &str,
+    act: impl FnOnce(&R, &Path) -> Result<(), E>,
+) -> ExitCode {
+    let request: R = match serde_json::from_str(request) {
         Ok(request) => request,
-        Err(error) => {
-            eprintln!("error: not a pull request: {error}");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return fail(&format!("not a request: {error}")),
     };
-    // The supervisor runs this in the job's private folder.
-    match pull(&request, Path::new(".")) {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
+    let folder = match std::env::current_dir() {
+        Ok(folder) => folder,
+        Err(error) => return fail(&format!("the job has no folder: {error}")),
+    };
+    match act(&request, &folder) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error.to_string()),
     }
 }

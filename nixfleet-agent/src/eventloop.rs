@@ -351,6 +351,7 @@ fn agent_config(config: &Config) -> Result<AgentConfig, RunError> {
         },
         repo_dir: Some(config.repo.dir().display().to_string()),
         interval: config.interval,
+        flake_updates: config.updates.told(),
         instance_id: instance
             .to_string()
             .parse()

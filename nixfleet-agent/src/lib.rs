@@ -19,4 +19,5 @@ pub mod platform;
 pub mod program;
 pub mod state;
 pub mod status;
+pub mod update;
 mod words;

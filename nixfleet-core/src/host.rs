@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::claim::ClaimedRevision;
-use crate::ids::{CommandId, CommitRef, LockHash, Sequence, StorePath, Token};
+use crate::ids::{CommandId, CommitRef, LockHash, RolloutId, Sequence, StorePath, Token};
 use crate::time::Timestamp;
 
 /// What a host last said about itself. Everything is optional: `None` means not reported.
@@ -363,7 +363,101 @@ pub struct HostIdentity {
     pub boot_id: Option<Token>,
     /// Hash of the machine id, to notice cloned disks.
     pub machine_id_hash: Option<Token>,
+    /// Update policy from the host's own module; see [`HostSettings`].
+    #[serde(default, skip_serializing_if = "UpdatePolicy::is_silent")]
+    pub update_policy: UpdatePolicy,
 }
+
+/// What a host says about its own updates at registration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UpdatePolicy {
+    /// Whether automation may update it.
+    pub auto_update: Option<bool>,
+    /// Lower goes first.
+    pub priority: Option<i64>,
+    /// Whether it is a canary.
+    pub canary: Option<bool>,
+}
+
+impl UpdatePolicy {
+    /// Whether it says nothing.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How automation treats a host, as set on the server; what is not set here, the host's own
+/// [`UpdatePolicy`] decides, and then the defaults (spec 05).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostSettings {
+    /// Whether automation may update it by itself; default yes.
+    pub auto_update: Option<bool>,
+    /// Lower goes first; default [`DEFAULT_PRIORITY`].
+    pub priority: Option<i64>,
+    /// Whether it goes before the others; default no.
+    pub canary: Option<bool>,
+    /// Whether its tests run by themselves after a switch; default yes.
+    pub tests_after_switch: Option<bool>,
+    /// Free words for selectors.
+    pub tags: Vec<String>,
+    /// Whether this server runs on it: then it goes last (law D19).
+    pub runs_server: bool,
+}
+
+/// The priority of a host that nobody gave one.
+pub const DEFAULT_PRIORITY: i64 = 100;
+
+impl HostSettings {
+    /// Whether automation may update the host by itself.
+    #[must_use]
+    pub fn auto_update(&self, own: &UpdatePolicy) -> bool {
+        self.auto_update.or(own.auto_update).unwrap_or(true)
+    }
+
+    /// Its place in the order; lower goes first.
+    #[must_use]
+    pub fn priority(&self, own: &UpdatePolicy) -> i64 {
+        self.priority.or(own.priority).unwrap_or(DEFAULT_PRIORITY)
+    }
+
+    /// Whether it is a canary.
+    #[must_use]
+    pub fn canary(&self, own: &UpdatePolicy) -> bool {
+        self.canary.or(own.canary).unwrap_or(false)
+    }
+
+    /// Whether its tests run by themselves after a switch.
+    #[must_use]
+    pub fn tests_after_switch(&self) -> bool {
+        self.tests_after_switch.unwrap_or(true)
+    }
+
+    /// Why these settings cannot be taken, naming the field.
+    ///
+    /// # Errors
+    /// What is wrong with which field.
+    pub fn check(&self) -> Result<(), String> {
+        let plain = |tag: &String| {
+            let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+            (1..=64).contains(&tag.len()) && tag.bytes().all(word)
+        };
+        if self.tags.len() > 64 {
+            return Err("tags: a host has at most 64".to_owned());
+        }
+        match self.tags.iter().find(|tag| !plain(tag)) {
+            Some(bad) => Err(format!(
+                "tags: {bad:?} is not 1 to 64 letters, digits, '.', '_' or '-'"
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// How the name of a rollout as an actor begins.
+const ROLLOUT_ACTOR: &str = "rollout ";
 
 /// An actor: who asked for something, for the audit trail and for rights.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -376,6 +470,29 @@ pub enum Actor {
 }
 
 impl Actor {
+    /// The rollout with this id, as an actor.
+    #[must_use]
+    pub fn rollout(id: RolloutId) -> Self {
+        Actor::Automation(format!("{ROLLOUT_ACTOR}{id}"))
+    }
+
+    /// The rollout that acts, if it is one.
+    #[must_use]
+    pub fn as_rollout(&self) -> Option<RolloutId> {
+        match self {
+            Actor::Person(_) => None,
+            Actor::Automation(name) => name.strip_prefix(ROLLOUT_ACTOR)?.parse().ok(),
+        }
+    }
+
+    /// The name, whoever it is.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Actor::Person(name) | Actor::Automation(name) => name,
+        }
+    }
+
     /// Whether holds and windows bind this actor.
     #[must_use]
     pub const fn is_automation(&self) -> bool {

@@ -261,63 +261,114 @@ impl FromStr for CommitRef {
 }
 text_serde!(CommitRef);
 
-/// The unique id of one command: a UUID (version 7, made by the adapter), spec 02 rule 2.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CommandId([u8; 16]);
+macro_rules! uuid {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; 16]);
 
-impl CommandId {
-    /// An id from the 16 bytes of a UUID.
+        impl $name {
+            /// An id from the 16 bytes of a UUID.
+            #[must_use]
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
+
+            /// The 16 bytes of the UUID.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_uuid(&self.0, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                read_uuid(text).map(Self).ok_or(IdError {
+                    what: $what,
+                    expected: "a UUID like 01939b0a-7c1e-7000-8000-000000000001",
+                })
+            }
+        }
+        text_serde!($name);
+    };
+}
+
+fn write_uuid(bytes: &[u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let text = hex::encode(bytes);
+    for (index, (from, to)) in [(0, 8), (8, 12), (12, 16), (16, 20), (20, 32)]
+        .into_iter()
+        .enumerate()
+    {
+        if index > 0 {
+            f.write_str("-")?;
+        }
+        f.write_str(text.get(from..to).unwrap_or_default())?;
+    }
+    Ok(())
+}
+
+fn read_uuid(text: &str) -> Option<[u8; 16]> {
+    let mut bytes = [0; 16];
+    let dashes = [8, 13, 18, 23]
+        .iter()
+        .all(|&at| text.as_bytes().get(at) == Some(&b'-'));
+    let digits: String = text.chars().filter(|c| *c != '-').collect();
+    if text.len() != 36 || !dashes || digits.len() != 32 {
+        return None;
+    }
+    decode_nibbles(&digits, &mut bytes)?;
+    Some(bytes)
+}
+
+uuid! {
+    /// The unique id of one command: a UUID (version 7, made by the adapter), spec 02 rule 2.
+    CommandId, "command id"
+}
+
+uuid! {
+    /// The unique id of one rollout: a UUID (version 7, made by the adapter).
+    RolloutId, "rollout id"
+}
+
+/// The id of a plan: the SHA-256 of its canonical JSON (spec 05). A confirmation names it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PlanId([u8; 32]);
+
+impl PlanId {
+    /// An id from its 32 bytes.
     #[must_use]
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
-
-    /// The 16 bytes of the UUID.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
 }
 
-impl fmt::Display for CommandId {
+impl fmt::Display for PlanId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = hex::encode(self.0);
-        for (index, (from, to)) in [(0, 8), (8, 12), (12, 16), (16, 20), (20, 32)]
-            .into_iter()
-            .enumerate()
-        {
-            if index > 0 {
-                f.write_str("-")?;
-            }
-            f.write_str(text.get(from..to).unwrap_or_default())?;
-        }
-        Ok(())
+        f.write_str(&hex::encode(self.0))
     }
 }
 
-impl FromStr for CommandId {
+impl FromStr for PlanId {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let error = IdError {
-            what: "command id",
-            expected: "a UUID like 01939b0a-7c1e-7000-8000-000000000001",
-        };
-        let mut bytes = [0; 16];
-        let dashes = [8, 13, 18, 23]
-            .iter()
-            .all(|&at| text.as_bytes().get(at) == Some(&b'-'));
-        let digits: String = text.chars().filter(|c| *c != '-').collect();
-        if text.len() != 36
-            || !dashes
-            || digits.len() != 32
-            || decode_nibbles(&digits, &mut bytes).is_none()
-        {
-            return Err(error);
+        let mut bytes = [0; 32];
+        if text.len() == 64 && decode_nibbles(text, &mut bytes).is_some() {
+            return Ok(Self(bytes));
         }
-        Ok(Self(bytes))
+        Err(IdError {
+            what: "plan id",
+            expected: "64 hex digits, as the plan tells it",
+        })
     }
 }
-text_serde!(CommandId);
+text_serde!(PlanId);
 
 macro_rules! checked_text {
     ($(#[$doc:meta])* $name:ident, $what:literal, $expected:literal, $max:literal, $valid:expr) => {

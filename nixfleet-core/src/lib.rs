@@ -18,9 +18,12 @@ pub mod op;
 pub mod order;
 pub mod render;
 pub mod report;
+pub mod rollout;
+pub mod selector;
 pub mod sync;
 pub mod time;
 pub mod update;
+pub mod window;
 pub mod wire;
 
 pub use claim::{ClaimedRevision, OtherRevision};

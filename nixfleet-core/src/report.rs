@@ -1,7 +1,7 @@
 //! What an agent tells the server, as domain values: the result of parsing its frames.
 
 use crate::host::{HostIdentity, ObservationUpdate, TestKey, TestVerdict};
-use crate::ids::{CommandId, HostId, Sequence};
+use crate::ids::{CommandId, CommitId, HostId, LockHash, Sequence};
 use crate::op::Op;
 
 /// One report of an agent.
@@ -104,6 +104,30 @@ pub struct CommandResult {
     pub failed_units: Option<(Vec<String>, Vec<String>)>,
     /// Test results.
     pub tests: Option<TestRun>,
+    /// What an `update-inputs` did.
+    pub update: Option<InputsUpdate>,
+}
+
+/// What an `update-inputs` did, by the agent's record (spec 05, "Host-driven strategy").
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct InputsUpdate {
+    /// The head of the tracked branch it began with.
+    pub base: CommitId,
+    /// The lock at that commit; `None`: it had none.
+    pub lock_before: Option<LockHash>,
+    /// The lock with the updated inputs.
+    pub lock_after: Option<LockHash>,
+    /// What the remote has taken; `None`: there was nothing new to push.
+    pub pushed: Option<PushedUpdate>,
+}
+
+/// A commit that holds a changed lock and nothing else, on a branch of the remote.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PushedUpdate {
+    /// The commit.
+    pub commit: CommitId,
+    /// The branch.
+    pub branch: String,
 }
 
 /// The result of a test run as the agent reports it.

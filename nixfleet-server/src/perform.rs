@@ -56,7 +56,9 @@ impl Performer {
                 | Effect::Close { .. }
                 | Effect::Publish(_)
                 | Effect::Reply { .. }
-                | Effect::ReadRemote => later.push(effect),
+                | Effect::ReadRemote
+                | Effect::Forge(_)
+                | Effect::Notify(_) => later.push(effect),
             }
         }
         if !records.is_empty() {
@@ -91,7 +93,8 @@ impl Performer {
                 }
                 Effect::Publish(delta) => deltas.push(delta),
                 Effect::Reply { request, reply } => replies.push((request, reply)),
-                Effect::Persist(_) => {}
+                // No forge is configured, so nothing is asked of one and nothing is told of updates.
+                Effect::Persist(_) | Effect::Forge(_) | Effect::Notify(_) => {}
             }
         }
         self.feed.publish(deltas);
@@ -143,7 +146,8 @@ impl Performer {
                 | Record::Remote(_)
                 | Record::Event(_)
                 | Record::Audit(_)
-                | Record::Version(_) => {}
+                | Record::Version(_)
+                | Record::Update(_) => {}
             }
         }
     }

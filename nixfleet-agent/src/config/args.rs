@@ -22,7 +22,11 @@ pub enum Subcommands {
     /// Connect to the server and serve it until stopped
     Run,
     /// Check every setting and precondition, and say what to do about each problem
-    Check,
+    Check {
+        /// Also try to push to the remote, without changing anything there
+        #[arg(long)]
+        push: bool,
+    },
     /// Show what the agent last recorded about itself
     Status {
         /// Print JSON
@@ -34,6 +38,12 @@ pub enum Subcommands {
     Supervise {
         /// The folder of the job
         folder: PathBuf,
+    },
+    /// Update the inputs of the configuration, commit and push (internal)
+    #[command(hide = true)]
+    UpdateInputs {
+        /// The request, as JSON
+        request: String,
     },
     /// Bring the checkout up to date (internal)
     #[command(hide = true)]
@@ -109,6 +119,53 @@ pub struct Settings {
         value_name = "COMMAND"
     )]
     pub reboot_command: Option<String>,
+    /// Command that updates flake.lock in the folder it runs in, instead of nix; {input} is filled
+    /// in (empty for all inputs)
+    #[arg(
+        long,
+        env = "NIXFLEET_UPDATE_COMMAND",
+        global = true,
+        value_name = "COMMAND"
+    )]
+    pub update_command: Option<String>,
+    /// Where updated inputs are pushed to: main (the deployed branch) or branch (a new one each
+    /// time, for a pull request) [default: main]
+    #[arg(
+        long,
+        env = "NIXFLEET_UPDATE_PUSH",
+        global = true,
+        value_name = "WHERE"
+    )]
+    pub update_push: Option<String>,
+    /// Author of the commits that update inputs, like 'Name <mail@example.org>' [default: NixFleet
+    /// on this host]
+    #[arg(
+        long,
+        env = "NIXFLEET_COMMIT_AUTHOR",
+        global = true,
+        value_name = "AUTHOR"
+    )]
+    pub commit_author: Option<String>,
+    /// Whether automation may update this host: true or false; a setting of the server overrides it
+    #[arg(
+        long,
+        env = "NIXFLEET_AUTO_UPDATE",
+        global = true,
+        value_name = "YES_NO"
+    )]
+    pub auto_update: Option<String>,
+    /// Place of this host in a rollout: lower numbers go first
+    #[arg(
+        long,
+        env = "NIXFLEET_PRIORITY",
+        global = true,
+        value_name = "NUMBER",
+        allow_hyphen_values = true
+    )]
+    pub priority: Option<String>,
+    /// Whether this host goes first in a rollout, alone and watched: true or false
+    #[arg(long, env = "NIXFLEET_CANARY", global = true, value_name = "YES_NO")]
+    pub canary: Option<String>,
     /// Symbolic link whose target names the running system
     #[arg(long, env = "NIXFLEET_SYSTEM_LINK", global = true, value_name = "PATH")]
     pub system_link: Option<String>,

@@ -3,6 +3,7 @@
 mod args;
 mod problems;
 mod secret;
+mod updates;
 mod values;
 
 use std::ffi::OsString;
@@ -17,6 +18,7 @@ pub use problems::Problem;
 use problems::{Problems, set};
 pub use secret::read_secret;
 use secret::secret;
+pub use updates::{CommitAuthor, InputName, PushTo, Updates};
 pub use values::{
     BranchName, CommandLine, RemoteUrl, ServerUrl, ValueError, absolute_path, duration,
 };
@@ -55,6 +57,8 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// What the page shows about this host.
     pub labels: Labels,
+    /// How inputs are updated, and this host's part in rollouts.
+    pub updates: Updates,
 }
 
 /// The checkout that is deployed from.
@@ -104,6 +108,8 @@ pub struct Commands {
     pub rollback: Option<CommandLine>,
     /// Replaces the platform's reboot.
     pub reboot: Option<CommandLine>,
+    /// Replaces `nix flake update`.
+    pub update: Option<CommandLine>,
 }
 
 /// What names the running system where the platform does not say.
@@ -207,6 +213,7 @@ impl Config {
             test: p.parsed("NIXFLEET_TEST_COMMAND", &settings.test_command),
             rollback: p.parsed("NIXFLEET_ROLLBACK_COMMAND", &settings.rollback_command),
             reboot: p.parsed("NIXFLEET_REBOOT_COMMAND", &settings.reboot_command),
+            update: p.parsed("NIXFLEET_UPDATE_COMMAND", &settings.update_command),
         };
         let platform = platform(settings, around, p);
         let system_probe = system_probe(settings, p);
@@ -230,6 +237,7 @@ impl Config {
             location: owned(&settings.location),
             device_type: owned(&settings.device_type),
         };
+        let updates = Updates::new(settings, p);
         match (server, token, repo, hostname, state_dir, platform) {
             (
                 Some(server),
@@ -253,6 +261,7 @@ impl Config {
                 test_limit,
                 ca_file,
                 labels,
+                updates,
             }),
             _ => Err(problems.0),
         }

@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nixfleet_core::wire::agent::UpdateFacts;
 use serde::{Deserialize, Serialize};
 
 use super::census;
 use super::spec::{JobExit, JobSpec};
 use crate::durable;
+use crate::git::ACCESS_FILE;
+use crate::update;
 
 /// What the files of a job say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,6 +177,17 @@ impl JobFolder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// What an update of inputs wrote down in the folder it ran in.
+    pub(super) fn update_record(&self) -> Option<UpdateFacts> {
+        serde_json::from_slice(&fs::read(self.file(update::RECORD)).ok()?).ok()
+    }
+
+    /// Removes what a step that was killed could not: a token for git, and a scratch repository.
+    pub(super) fn tidy(&self) {
+        let _ = fs::remove_file(self.file(ACCESS_FILE));
+        let _ = fs::remove_dir_all(self.file(update::SCRATCH));
     }
 
     pub(super) fn record_exit(&self, exit: &JobExit) -> io::Result<()> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use nixfleet_core::CommandId;
+use nixfleet_core::wire::agent::UpdateFacts;
 use serde::{Deserialize, Serialize};
 
 /// One command of the fleet as processes to run in order; the first failure ends it.
@@ -139,6 +140,9 @@ pub struct JobExit {
     /// The results of the tests, for a job that had any to run.
     #[serde(default)]
     pub tests: Option<TestReport>,
+    /// What an update of inputs wrote down when it was done.
+    #[serde(default)]
+    pub update: Option<UpdateFacts>,
     /// Bytes of output that were not kept.
     #[serde(default)]
     pub dropped_bytes: u64,

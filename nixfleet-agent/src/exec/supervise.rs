@@ -133,6 +133,8 @@ fn run_job(folder: &JobFolder, spec: &JobSpec) -> io::Result<JobExit> {
         exit.code = 143;
         exit.problem = Some("stopped before it was complete".to_owned());
     }
+    exit.update = folder.update_record();
+    folder.tidy();
     exit.dropped_bytes = scene.writer(FrameWriter::finish);
     exit.survivors = scene.survivors;
     Ok(exit)

@@ -14,8 +14,11 @@ use crate::config::{RemoteUrl, read_secret};
 use crate::durable;
 use crate::environment;
 
+/// The private file with the token; it exists only while git runs.
+pub(crate) const ACCESS_FILE: &str = "git-access";
+
 /// Arguments and environment that let git reach exactly one remote.
-pub(super) struct Access {
+pub(crate) struct Access {
     /// Words to put before the sub-command.
     pub words: Vec<String>,
     /// The whole environment.
@@ -85,8 +88,10 @@ impl Access {
             "[http \"{}\"]\n\textraHeader = \"Authorization: Basic {encoded}\"\n\tfollowRedirects = false\n",
             url.origin().ascii_serialization()
         );
-        let file = workspace.join("git-access");
-        durable::write_atomic(&file, text.as_bytes())
+        let file = workspace.join(ACCESS_FILE);
+        // Git includes no relative path that an argument names.
+        let file = std::path::absolute(&file)
+            .and_then(|file| durable::write_atomic(&file, text.as_bytes()).map(|()| file))
             .map_err(|e| PullError::Secret(format!("cannot write {}: {e}", file.display())))?;
         self.set(format!("include.path={}", file.display()));
         self.header_file = Some(file);

@@ -12,10 +12,10 @@ use crate::config::RemoteUrl;
 use crate::program::{self, ProgramError};
 
 /// Questions to git are answered at once or never.
-pub(super) const QUERY_LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const QUERY_LIMIT: Duration = Duration::from_secs(60);
 
 /// One checkout and the way git is called in it.
-pub(super) struct Local<'a> {
+pub(crate) struct Local<'a> {
     pub dir: &'a Path,
     pub words: Vec<String>,
     pub environment: BTreeMap<String, String>,
@@ -32,12 +32,21 @@ impl<'a> Local<'a> {
     }
 
     pub fn origin(&self) -> Result<RemoteUrl, PullError> {
+        self.url_of_origin(&["remote", "get-url", "origin"])
+    }
+
+    /// Where a push to `origin` goes: the owner may have configured another address for that.
+    pub fn push_origin(&self) -> Result<RemoteUrl, PullError> {
+        self.url_of_origin(&["remote", "get-url", "--push", "origin"])
+    }
+
+    fn url_of_origin(&self, words: &[&str]) -> Result<RemoteUrl, PullError> {
         if self.query(&["rev-parse", "--is-inside-work-tree"])?.text() != "true" {
             return Err(PullError::NotACheckout {
                 dir: self.dir.to_owned(),
             });
         }
-        let found = self.query(&["remote", "get-url", "origin"])?;
+        let found = self.query(words)?;
         if found.code != 0 {
             return Err(PullError::Request(format!(
                 "{} has no remote named origin; run: git -C {0} remote add origin URL",

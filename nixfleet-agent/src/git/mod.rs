@@ -8,9 +8,14 @@ mod pull;
 
 use std::path::{Path, PathBuf};
 
+use nixfleet_core::CommitId;
 use serde::{Deserialize, Serialize};
 
+use crate::config::{Config, Repo};
+
+pub(crate) use access::{ACCESS_FILE, Access};
 pub use error::PullError;
+pub(crate) use local::{Local, QUERY_LIMIT};
 pub use pull::{look_at_remote, pull};
 
 /// What to pull and where to.
@@ -26,6 +31,27 @@ pub struct PullRequest {
     pub token_file: Option<PathBuf>,
     /// File with a private key for ssh.
     pub ssh_key_file: Option<PathBuf>,
+}
+
+impl PullRequest {
+    /// What the configuration says.
+    #[must_use]
+    pub fn of(config: &Config, target: Option<CommitId>) -> Self {
+        Self {
+            source: match &config.repo {
+                Repo::Isolated { url, dir } => PullSource::Isolated {
+                    url: url.as_str().to_owned(),
+                    dir: dir.clone(),
+                    owned_folder: config.state_dir.clone(),
+                },
+                Repo::Existing { dir } => PullSource::Existing { dir: dir.clone() },
+            },
+            branch: config.branch.to_string(),
+            target: target.map(|commit| commit.to_string()),
+            token_file: config.git.token_file.clone(),
+            ssh_key_file: config.git.ssh_key_file.clone(),
+        }
+    }
 }
 
 /// The two ways to keep a checkout.
@@ -46,6 +72,16 @@ pub enum PullSource {
         /// The checkout.
         dir: PathBuf,
     },
+}
+
+impl PullSource {
+    /// The checkout.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        match self {
+            PullSource::Isolated { dir, .. } | PullSource::Existing { dir } => dir,
+        }
+    }
 }
 
 /// Settings that take away every way in which repository content or its configuration could run a

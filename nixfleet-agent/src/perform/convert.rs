@@ -6,6 +6,7 @@ use nixfleet_core::agent::{self, AgentObservation, JobReport, RecordedExit, Sigh
 use nixfleet_core::host::{AgentBinary, Generation, LockReport, Repo, RunningSystem};
 use nixfleet_core::ids::CommitRef;
 use nixfleet_core::wire::agent as wire;
+use nixfleet_core::wire::inputs_update;
 use nixfleet_core::{ClaimedRevision, CommitId, StorePath, Timestamp, lock_hash};
 
 use crate::exec::{Captured, CapturedRepo, JobEnd, JobExit, TestOutcome};
@@ -125,6 +126,7 @@ fn exited(
         started: !exit.stages.is_empty(),
         problem: exit.problem.clone(),
     };
+    let update = exit.update.map(inputs_update);
     JobReport {
         message: exit.problem.or(error_line),
         group_empty: group_empty && exit.survivors.is_empty(),
@@ -152,6 +154,7 @@ fn exited(
                 },
             })
             .collect(),
+        update: update.and_then(Result::ok),
         ..JobReport::bare(recorded.into(), after)
     }
 }
@@ -217,5 +220,77 @@ mod tests {
         }
         let plain = running("/nix/store/one", None).path.unwrap();
         assert_eq!(plain.as_str(), "/nix/store/one");
+    }
+
+    #[test]
+    fn a_generation_is_told_with_its_number_path_and_date_and_the_running_one_is_marked() {
+        let seen = |number, path: &str, created| observe::Generation {
+            number,
+            path: path.to_owned(),
+            created,
+        };
+        let seen = Observation {
+            repo: RepoFacts::default(),
+            metrics: None,
+            system: observe::SystemFacts {
+                generation_number: Some(41),
+                generations: vec![
+                    seen(42, "/nix/store/b-nixos-system", 1_767_312_000),
+                    seen(41, "/nix/store/a-nixos-system", 1_767_225_600),
+                ],
+                ..observe::SystemFacts::default()
+            },
+        };
+        let told = observation(seen, &Binary::find().unwrap()).generations;
+        let told: Vec<_> = told
+            .iter()
+            .map(|generation| {
+                (
+                    generation.number,
+                    generation.path.as_ref().unwrap().as_str(),
+                    generation.created.unwrap().to_rfc3339(),
+                    generation.current,
+                )
+            })
+            .collect();
+        let date = |text: &str| text.to_owned();
+        assert_eq!(
+            told,
+            [
+                (
+                    42,
+                    "/nix/store/b-nixos-system",
+                    date("2026-01-02T00:00:00Z"),
+                    false
+                ),
+                (
+                    41,
+                    "/nix/store/a-nixos-system",
+                    date("2026-01-01T00:00:00Z"),
+                    true
+                ),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_record_of_an_update_is_told_and_one_that_cannot_be_read_is_not() {
+        let told = |base: &str| {
+            let exit = JobExit {
+                update: Some(wire::UpdateFacts {
+                    base: base.to_owned(),
+                    ..wire::UpdateFacts::default()
+                }),
+                ..JobExit::default()
+            };
+            let end = JobEnd::Exited(Box::new(exit));
+            report(end, AgentObservation::default(), None, true).update
+        };
+        let base = "a".repeat(40);
+        assert_eq!(
+            told(&base).map(|update| update.base.to_string()),
+            Some(base)
+        );
+        assert_eq!(told("somewhere"), None);
     }
 }

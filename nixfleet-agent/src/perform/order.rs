@@ -5,6 +5,7 @@ use nixfleet_core::lifecycle::{CommandArgs, Target};
 use nixfleet_core::{CommandId, Op};
 
 use super::jobs::Surroundings;
+use crate::config::InputName;
 use crate::exec::JobSpec;
 use crate::platform::{HostOp, RollbackTo, plan};
 
@@ -34,12 +35,12 @@ pub(super) fn order(
         }
         Op::ForceRebuild => HostOp::ForceRebuild,
         Op::RefreshSystem => HostOp::DryBuild,
-        Op::UpdateInputs => {
-            return Err(
-                "this agent does not update inputs; let the forge's update pull request do it"
-                    .to_owned(),
-            );
-        }
+        Op::UpdateInputs => HostOp::UpdateInputs {
+            input: match args.input.as_deref() {
+                None => None,
+                Some(name) => Some(name.parse::<InputName>().map_err(|error| error.0)?),
+            },
+        },
         op @ (Op::Restart
         | Op::MergePr
         | Op::RevertPr

@@ -328,6 +328,7 @@ impl Task {
 fn stage_of(name: &str) -> ProgressStage {
     match name {
         "pull" => ProgressStage::Pull,
+        "update-inputs" => ProgressStage::Lock,
         "test" => ProgressStage::Tests,
         _ => ProgressStage::System,
     }

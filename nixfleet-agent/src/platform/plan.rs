@@ -7,10 +7,11 @@ use std::time::Duration;
 use nixfleet_core::{CommandId, CommitId};
 
 use super::Platform;
-use crate::config::{CommandLine, Config, Repo, SystemProbe};
+use crate::config::{CommandLine, CommitAuthor, Config, InputName, SystemProbe};
 use crate::environment;
 use crate::exec::{Capture, JobSpec, Run, Stage};
-use crate::git::{PullRequest, PullSource};
+use crate::git::PullRequest;
+use crate::update::UpdateRequest;
 
 /// What a host can be told to do that needs processes of its own. `restart` needs none: see
 /// [`RestartMethod`](super::RestartMethod).
@@ -33,6 +34,11 @@ pub enum HostOp {
     ForceRebuild,
     /// Say what a switch would build and fetch; changes nothing.
     DryBuild,
+    /// Update the inputs of the configuration, commit and push.
+    UpdateInputs {
+        /// The one input; all of them if `None`.
+        input: Option<InputName>,
+    },
     /// Run the tests of this host.
     Test,
     /// Activate an earlier generation.
@@ -72,9 +78,9 @@ pub enum PlanError {
         /// What to do instead.
         advice: &'static str,
     },
-    /// The request for the internal pull step could not be written down.
-    #[error("the pull could not be prepared: {0}")]
-    Pull(String),
+    /// The request for a step of this program itself could not be written down.
+    #[error("the request could not be prepared: {0}")]
+    Request(String),
 }
 
 /// Options every rebuild gets: a configuration must not set options of nix that act on this host.
@@ -85,6 +91,8 @@ const FRESH: [&str; 4] = ["--refresh", "--option", "eval-cache", "false"];
 
 /// The server ends a pull earlier; this is for a host whose server is away.
 const PULL_LIMIT_MS: u64 = 10 * 60 * 1000;
+/// The same for an update of inputs, which the server ends after 10 min.
+const UPDATE_LIMIT_MS: u64 = 15 * 60 * 1000;
 
 /// The platform's own commands: `{repo}`, `{host}`, `{generation}` and `{home}` are filled in word
 /// by word; `*SAFE` marks where [`SAFE`] goes.
@@ -146,6 +154,10 @@ pub fn plan(
         }
         HostOp::ForceRebuild => ("force-rebuild", planner.force_rebuild()?),
         HostOp::DryBuild => ("refresh-system", planner.dry_build()?),
+        HostOp::UpdateInputs { input } => (
+            "update-inputs",
+            vec![planner.update_inputs(input.as_ref())?],
+        ),
         HostOp::Test => ("test", vec![planner.test()]),
         HostOp::Rollback { to } => ("rollback", planner.rollback(*to)?),
         HostOp::Reboot => ("reboot", planner.reboot()?),
@@ -175,30 +187,40 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn pull(&self, target: Option<CommitId>) -> Result<Stage, PlanError> {
-        let source = match &self.config.repo {
-            Repo::Isolated { url, dir } => PullSource::Isolated {
-                url: url.as_str().to_owned(),
-                dir: dir.clone(),
-                owned_folder: self.config.state_dir.clone(),
-            },
-            Repo::Existing { dir } => PullSource::Existing { dir: dir.clone() },
-        };
-        let request = PullRequest {
-            source,
-            branch: self.config.branch.to_string(),
-            target: target.map(|commit| commit.to_string()),
-            token_file: self.config.git.token_file.clone(),
-            ssh_key_file: self.config.git.ssh_key_file.clone(),
+        let request = PullRequest::of(self.config, target);
+        let request =
+            serde_json::to_string(&request).map_err(|e| PlanError::Request(e.to_string()))?;
+        Ok(self.own("pull", request, PULL_LIMIT_MS))
+    }
+
+    fn update_inputs(&self, input: Option<&InputName>) -> Result<Stage, PlanError> {
+        let config = self.config;
+        let author = config.updates.author.clone();
+        let author = author.unwrap_or_else(|| CommitAuthor::of_host(config.hostname.as_str()));
+        let name = input.map(InputName::as_str);
+        let host = ("host", config.hostname.as_str());
+        let fill = |command: &CommandLine| command.filled(&[host, ("input", name.unwrap_or(""))]);
+        let request = UpdateRequest {
+            pull: PullRequest::of(config, None),
+            input: name.map(str::to_owned),
+            command: config.commands.update.as_ref().map(fill),
+            author: author.to_string(),
+            push: config.updates.push.as_str().to_owned(),
         };
         let request =
-            serde_json::to_string(&request).map_err(|e| PlanError::Pull(e.to_string()))?;
-        let argv = vec![self.exe.display().to_string(), "pull".to_owned(), request];
-        Ok(Stage {
+            serde_json::to_string(&request).map_err(|e| PlanError::Request(e.to_string()))?;
+        Ok(self.own("update-inputs", request, UPDATE_LIMIT_MS))
+    }
+
+    /// A step that this program carries out itself.
+    fn own(&self, name: &str, request: String, limit_ms: u64) -> Stage {
+        let argv = vec![self.exe.display().to_string(), name.to_owned(), request];
+        Stage {
             environment: environment::allowed_for_git(),
             capture: Some(self.capture(false)),
-            limit_ms: Some(PULL_LIMIT_MS),
-            ..stage("pull", argv)
-        })
+            limit_ms: Some(limit_ms),
+            ..stage(name, argv)
+        }
     }
 
     fn switch(&self) -> Result<Vec<Stage>, PlanError> {

@@ -98,6 +98,57 @@ fn check_passes_on_a_working_host_and_says_what_a_broken_one_lacks() {
     }
 }
 
+#[test]
+fn check_tells_whether_inputs_can_be_updated_and_tries_a_push_only_when_asked() {
+    let remote = Remote::new();
+    git(remote.folder.path(), &["clone", "-q", "remote.git", "mine"]);
+    let mine = remote.path("mine");
+    let state = remote.path("state").display().to_string();
+    let repo = mine.display().to_string();
+    script(&remote.path("bump"), "true", 0o755);
+    let bump = remote.path("bump").display().to_string();
+    let settings = [
+        ("NIXFLEET_URL", "http://127.0.0.1:1"),
+        ("NIXFLEET_TOKEN", "canary-token"),
+        ("NIXFLEET_REPO_DIR", repo.as_str()),
+        ("NIXFLEET_STATE_DIR", state.as_str()),
+        ("NIXFLEET_HOSTNAME", "web-1"),
+        ("NIXFLEET_PLATFORM", "custom"),
+        ("NIXFLEET_SWITCH_COMMAND", "/bin/true"),
+        ("NIXFLEET_SYSTEM_LINK", "/nowhere"),
+        ("NIXFLEET_UPDATE_COMMAND", bump.as_str()),
+        ("NIXFLEET_AUTO_UPDATE", "false"),
+        ("NIXFLEET_PRIORITY", "-3"),
+    ];
+    let before = git(&remote.path("remote.git"), &["for-each-ref"]);
+    let report = text(&run(&["check", "--push"], &settings).stdout);
+    for line in [
+        format!(
+            "ok       updates   update-inputs runs {bump} and pushes to main as NixFleet <nixfleet@web-1>"
+        ),
+        "ok       policy    auto_update false, priority -3, canary the server's".to_owned(),
+        format!("ok       push      {} lets this host push", remote.url()),
+    ] {
+        assert!(report.contains(&line), "{line}\n{report}");
+    }
+    assert_eq!(git(&remote.path("remote.git"), &["for-each-ref"]), before);
+    assert!(!remote.path("state/check-push").exists());
+
+    git(
+        &mine,
+        &["remote", "set-url", "--push", "origin", "/nowhere"],
+    );
+    let report = text(&run(&["check", "--push"], &settings).stdout);
+    assert!(report.contains("problem  push"), "{report}");
+    assert!(report.contains("ok       remote"), "the control: {report}");
+    let report = text(&run(&["check"], &settings).stdout);
+    assert!(!report.contains(" push  "), "{report}");
+
+    std::fs::remove_file(remote.path("bump")).unwrap();
+    let report = text(&run(&["check"], &settings).stdout);
+    assert!(report.contains("problem  updates"), "{report}");
+}
+
 /// Answers connections until one of them is a WebSocket; then nobody listens any more.
 fn let_one_agent_in(listener: &TcpListener) {
     while accept(listener.accept().unwrap().0).is_err() {}

@@ -13,7 +13,7 @@ use nixfleet_core::ids::Sequence;
 use nixfleet_core::wire::Field;
 use nixfleet_core::wire::agent::{
     DeployedFacts, Facts, FailedUnits, GenerationFacts, RepoFacts, StatusReport, SystemFacts,
-    TestKeyFacts, TestReport,
+    TestKeyFacts, TestReport, UpdateFacts,
 };
 use nixfleet_core::{CommandId, Op, Timestamp, lock_hash};
 
@@ -181,6 +181,19 @@ fn later() -> Vec<JournalEntry> {
         interrupted: true,
         ..StatusReport::default()
     };
+    let updated = StatusReport {
+        status: "ok".into(),
+        command: "update-inputs".into(),
+        exit_code: Some(0),
+        update: Some(UpdateFacts {
+            base: commit('a'),
+            lock_before: Some(lock_hash(b"a").to_string()),
+            lock_after: Some(lock_hash(b"c").to_string()),
+            commit: Some(commit('c')),
+            branch: Some("main".into()),
+        }),
+        ..StatusReport::default()
+    };
     let unknown_inputs = Deployed {
         commit: None,
         lock: None,
@@ -197,7 +210,9 @@ fn later() -> Vec<JournalEntry> {
         JournalEntry::Confirmed { command: id(5) },
         intent(6, Op::Rollback, Some("boot-2")),
         finished(6, StatusReport::default(), Some(unknown_inputs)),
-        intent(7, Op::ForceRebuild, Some("boot-2")),
+        intent(7, Op::UpdateInputs, Some("boot-2")),
+        finished(7, updated, None),
+        intent(8, Op::ForceRebuild, Some("boot-2")),
     ]
 }
 

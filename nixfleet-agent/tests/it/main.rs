@@ -13,3 +13,5 @@ mod loop_support;
 mod pulls;
 mod scripts;
 mod support;
+mod update_commands;
+mod updates;

@@ -5,12 +5,13 @@ use super::{AgentConfig, AgentObservation, CommandRecord, JobExit, JobReport, Jo
 use crate::host::{AgentBinary, Deployed, Generation, LockReport, Repo, TestKey};
 use crate::ids::{CommandId, CommitRef, StorePath};
 use crate::op::Op;
+use crate::report::InputsUpdate;
 use crate::time::Timestamp;
 use crate::wire::Field;
 use crate::wire::agent::{
     CAPABILITY_COMMANDS, CAPABILITY_DEPLOYED, CAPABILITY_LOCK, DeployedFacts, Facts, FailedUnits,
     GenerationFacts, Heartbeat, PROTOCOL_VERSION, Register, RepoFacts, RunningCommand,
-    StatusReport, SystemFacts, TestKeyFacts, TestReport,
+    StatusReport, SystemFacts, TestKeyFacts, TestReport, UpdateFacts,
 };
 
 /// Exit code that says "stopped", as existing agents use it.
@@ -56,7 +57,7 @@ pub(super) fn register(
             .into_iter()
             .map(|(_, result)| result.clone())
             .collect(),
-        flake_updates: None,
+        flake_updates: config.flake_updates.clone(),
         facts: facts(observation, journal.deployed.as_ref(), journal),
     }
 }
@@ -125,6 +126,7 @@ pub(super) fn result(
             .zip(report.after.failed_units.clone())
             .map(|(before, after)| FailedUnits { before, after }),
         tests: (job.op == Op::Test).then(|| test_report(report, stopped, deployed)),
+        update: report.update.as_ref().map(wire_update),
         interrupted: matches!(report.exit, JobExit::Interrupted),
         facts: facts(&report.after, deployed, journal),
     }
@@ -228,6 +230,17 @@ fn test_key(
                 store_path: Some(store_path),
             })
         }
+    }
+}
+
+fn wire_update(update: &InputsUpdate) -> UpdateFacts {
+    let pushed = update.pushed.as_ref();
+    UpdateFacts {
+        base: update.base.to_string(),
+        lock_before: update.lock_before.map(|hash| hash.to_string()),
+        lock_after: update.lock_after.map(|hash| hash.to_string()),
+        commit: pushed.map(|pushed| pushed.commit.to_string()),
+        branch: pushed.map(|pushed| pushed.branch.clone()),
     }
 }
 

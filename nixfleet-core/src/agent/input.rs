@@ -8,8 +8,8 @@ use crate::ids::{CommandId, CommitRef, HostId, StorePath, Token};
 use crate::lifecycle::{CommandArgs, Target};
 use crate::op::Op;
 use crate::order::{Misread, ServerOrder};
-use crate::report::ProgressStage;
-use crate::wire::agent::{AgentFrame, Metrics};
+use crate::report::{InputsUpdate, ProgressStage};
+use crate::wire::agent::{AgentFrame, FlakeUpdates, Metrics};
 
 /// What an agent is told once, at start.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub struct AgentConfig {
     pub repo_dir: Option<String>,
     /// Time between heartbeats.
     pub interval: Duration,
+    /// Update policy from the host's settings.
+    pub flake_updates: Option<FlakeUpdates>,
     /// New for every process.
     pub instance_id: Token,
     /// New for every boot, where the host knows it.
@@ -211,6 +213,8 @@ pub struct JobReport {
     pub after: AgentObservation,
     /// One entry for each test script.
     pub tests: Vec<TestOutcome>,
+    /// What an `update-inputs` did, if it came to its end.
+    pub update: Option<InputsUpdate>,
 }
 
 impl JobReport {
@@ -227,6 +231,7 @@ impl JobReport {
             at_end: None,
             after,
             tests: Vec::new(),
+            update: None,
         }
     }
 

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use crate::admission::{Check, Refusal};
 use crate::desired::{RemoteHistory, Snapshot, Unavailable};
-use crate::host::{Actor, Hold};
-use crate::ids::{CommandId, ConnectionId, HostId};
+use crate::host::{Actor, Hold, HostSettings};
+use crate::ids::{CommandId, CommitId, ConnectionId, HostId, PlanId, RolloutId};
 use crate::lifecycle::{CommandArgs, Signal, Target};
 use crate::op::Op;
 use crate::report::AgentReport;
+use crate::rollout::{Ask, Plan, PlanError, Verb, VerbError};
+use crate::update::{Deploy, ForgeAnswer, PrNumber, RevertKind, UpdateRefusal};
+use crate::window::{Window, WindowError, Zone};
 
 /// Names one question of a client, so that the answer finds its way back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +56,8 @@ pub enum Input {
         /// What.
         request: Request,
     },
+    /// The forge answered a call.
+    Forge(ForgeAnswer),
 }
 
 /// What one good reading of the remote brought.
@@ -115,6 +120,76 @@ pub enum Request {
         host: HostId,
         /// `#rrggbb`.
         color: String,
+    },
+    /// Start a rollout or pipeline. Nothing is half-started: it is planned anew, and refused whole
+    /// if that fails or is not the plan that was confirmed.
+    StartRollout {
+        /// A new unique id.
+        id: RolloutId,
+        /// What.
+        ask: Box<Ask>,
+        /// The plan that a person has seen and confirmed.
+        confirm: Option<PlanId>,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Do something with a rollout.
+    Rollout {
+        /// Which.
+        id: RolloutId,
+        /// What.
+        verb: Verb,
+    },
+    /// Replace what the server knows about how automation treats a host.
+    SetHostSettings {
+        /// The host.
+        host: HostId,
+        /// The settings.
+        settings: Box<HostSettings>,
+    },
+    /// Add a maintenance window, or replace the one with its id.
+    SetWindow {
+        /// The window.
+        window: Box<Window>,
+        /// The data of its time zone.
+        zone: Zone,
+    },
+    /// Remove a maintenance window.
+    RemoveWindow {
+        /// Its id.
+        id: String,
+    },
+    /// Let automation deploy a quarantined commit again.
+    LiftQuarantine {
+        /// The commit.
+        commit: CommitId,
+        /// Why.
+        reason: String,
+    },
+    /// List the update pull requests now.
+    CheckUpdates,
+    /// Merge an update pull request, and with `deploy` roll exactly the merge commit out.
+    MergePr {
+        /// Which.
+        number: PrNumber,
+        /// The head that the person saw; `None` is the one that was last read.
+        head: Option<CommitId>,
+        /// Why it is merged although a condition does not hold that a reason can override.
+        override_reason: Option<String>,
+        /// The rollout that follows.
+        deploy: Option<Deploy>,
+        /// The plan of that rollout that the person has seen and confirmed; see
+        /// [`Fleet::plan_deploy`](super::Fleet::plan_deploy).
+        confirm: Option<PlanId>,
+    },
+    /// Revert the merge of an update.
+    RevertPr {
+        /// Which.
+        number: PrNumber,
+        /// How.
+        kind: RevertKind,
+        /// Why.
+        reason: Option<String>,
     },
 }
 
@@ -186,6 +261,31 @@ pub enum Reply {
     UnknownCommand,
     /// A rule said no.
     Refused(Refusal),
+    /// The rollout was started, by this plan.
+    RolloutStarted(Box<Plan>),
+    /// No plan can be made; nothing was started.
+    NotPlanned(PlanError),
+    /// The plan is another one than the one confirmed; nothing was started. This is the new one.
+    PlanChanged(Box<Plan>),
+    /// There is no such rollout.
+    UnknownRollout(RolloutId),
+    /// The rollout cannot do that now.
+    VerbRefused(VerbError),
+    /// The settings cannot be taken; what is wrong with which field.
+    BadSettings(String),
+    /// The window cannot be taken.
+    BadWindow(WindowError),
+    /// There is no such window.
+    UnknownWindow(String),
+    /// The commit is not quarantined.
+    NotQuarantined(CommitId),
+    /// A job on an update was started, or had nothing to do; its number.
+    JobStarted {
+        /// See [`crate::update::Job::id`].
+        job: u64,
+    },
+    /// Nothing was done about an update.
+    UpdateRefused(UpdateRefusal),
 }
 
 /// What became of a request on one host.

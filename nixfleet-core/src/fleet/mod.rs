@@ -5,12 +5,18 @@
 mod agents;
 mod effect;
 mod evidence;
+mod foresight;
 mod input;
 mod publish;
+mod queue;
 mod requests;
+mod rollouts;
+mod settings;
 mod snapshot;
 mod steps;
 mod turn;
+mod updates;
+mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,21 +24,25 @@ use std::sync::Arc;
 pub(crate) use evidence::current_test_key;
 
 pub use effect::{AuditRecord, Effect, Record};
+pub use foresight::{Assumption, Assumptions};
 pub use input::{
     Accepted, Decision, Dispatch, Dispatched, Input, Reading, Reply, Request, RequestId,
 };
 pub use publish::{ClickReport, CompartmentReport, HostReport};
-pub use snapshot::{HostRecord, Snapshot};
+pub use settings::{FleetSettings, Quarantined};
+pub use snapshot::{HostRecord, KEPT_ROLLOUTS, Snapshot};
 
 use crate::desired::{
     DesiredState, PendingPr, RemoteCause, RemotePolicy, RemoteWatch, Unavailable,
 };
 use crate::host::Presence;
-use crate::ids::{CommandId, ConnectionId, HostId, StateVersion};
+use crate::ids::{CommandId, ConnectionId, HostId, RolloutId, StateVersion};
 use crate::lifecycle::{Command, Event};
 use crate::op::Op;
+use crate::rollout::Rollout;
 use crate::sync::{SyncLog, SyncState};
 use crate::time::Timestamp;
+use crate::update::{UpdatePolicy, Updates};
 use turn::Turn;
 
 /// What the fleet is told once, at start.
@@ -48,6 +58,13 @@ pub struct FleetConfig {
     pub remote_configured: bool,
     /// Whether the store is intact; if not, no command is taken and nothing is green.
     pub store_intact: bool,
+    /// Whether hosts run their tests by themselves after a person's deploy, where neither their
+    /// settings nor their tests are off.
+    pub tests_after_switch: bool,
+    /// Whether hosts may update the inputs of the configuration and push (spec 05, host-driven).
+    pub host_driven: bool,
+    /// What is decided about update pull requests; `None` if no forge is configured.
+    pub updates: Option<UpdatePolicy>,
 }
 
 /// Every host, its commands, the desired state.
@@ -65,6 +82,9 @@ pub struct Fleet {
     next_event: u64,
     clock: Timestamp,
     rows_used: Vec<(CommandId, &'static str)>,
+    rollouts: BTreeMap<RolloutId, Rollout>,
+    settings: FleetSettings,
+    updates: Option<Updates>,
 }
 
 /// Whose moment has come.
@@ -74,6 +94,8 @@ enum Timer {
     Command(CommandId),
     /// The end of a hold.
     Hold(HostId),
+    /// A rollout wants to be looked at.
+    Rollout(RolloutId),
 }
 
 /// One host.
@@ -127,6 +149,8 @@ impl Fleet {
             history: None,
             pending_pr: None,
         };
+        let policy = config.updates.clone().filter(|_| config.store_intact);
+        let updates = policy.map(|policy| Updates::restore(policy, stored.updates, now));
         let mut fleet = Self {
             config,
             hosts: BTreeMap::new(),
@@ -144,6 +168,9 @@ impl Fleet {
                 .unwrap_or(1),
             clock: now,
             rows_used: Vec::new(),
+            rollouts: BTreeMap::new(),
+            settings: stored.settings,
+            updates,
         };
         let stored_commands: BTreeSet<CommandId> = stored.commands.iter().map(|c| c.id).collect();
         for mut record in stored.hosts {
@@ -169,8 +196,11 @@ impl Fleet {
         for event in stored.events {
             turn.change(crate::sync::Change::Event(event));
         }
+        fleet.resume_rollouts(&mut turn, stored.rollouts, now);
         fleet.resume_commands(&mut turn, now);
         fleet.publish_everything(&mut turn);
+        fleet.settle_updates(&mut turn, now);
+        fleet.go_on(&mut turn, now);
         let effects = fleet.finish(turn);
         (fleet, effects)
     }
@@ -203,11 +233,16 @@ impl Fleet {
                     now,
                 );
             }
-            Input::Read(result) => self.remote_read(&mut turn, *result, now),
+            Input::Read(result) => {
+                self.remote_read(&mut turn, *result, now);
+                self.settle_updates(&mut turn, now);
+            }
             Input::Request { id, actor, request } => {
                 self.request(&mut turn, id, &actor, request, now)
             }
+            Input::Forge(answer) => self.forge_answer(&mut turn, answer, now),
         }
+        self.go_on(&mut turn, now);
         self.finish(turn)
     }
 
@@ -217,6 +252,8 @@ impl Fleet {
         self.rows_used.clear();
         let mut turn = Turn::default();
         self.fire_due(&mut turn, now);
+        let now = self.clock;
+        self.go_on(&mut turn, now);
         self.finish(turn)
     }
 
@@ -224,7 +261,8 @@ impl Fleet {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let timer = self.timers.first().map(|(at, _)| *at);
-        [timer, self.watch.poll_timeout()]
+        let updates = self.updates.as_ref().and_then(Updates::poll_timeout);
+        [timer, self.watch.poll_timeout(), updates]
             .into_iter()
             .flatten()
             .min()
@@ -286,16 +324,14 @@ impl Fleet {
             .filter_map(|host| host.record.observation.repo?.commit.full())
     }
 
-    /// The open update pull request, or `None`.
+    /// The open update pull request, or `None`, where no forge is configured that could tell.
     #[must_use]
     pub fn set_pending_pr(&mut self, pr: Option<PendingPr>, now: Timestamp) -> Vec<Effect> {
         let mut turn = Turn::default();
         self.fire_due(&mut turn, now);
-        if self.desired.pending_pr != pr {
-            self.desired.pending_pr.clone_from(&pr);
-            turn.desired_changed(crate::sync::Change::UpdatePrChanged(pr));
-            turn.refresh_all(self.hosts.keys());
-        }
+        self.publish_pending(&mut turn, pr);
+        let now = self.clock;
+        self.go_on(&mut turn, now);
         self.finish(turn)
     }
 
@@ -317,8 +353,12 @@ impl Fleet {
                     self.after_command(turn, id, trace.steps, now);
                 }
                 Timer::Hold(host) => self.end_hold(turn, &host, now),
+                Timer::Rollout(id) => {
+                    turn.look.insert(id);
+                }
             }
         }
+        self.fire_updates(turn, now);
     }
 
     fn remote_read(
@@ -358,6 +398,7 @@ impl Fleet {
         self.publish_desired(turn);
         turn.refresh_all(self.hosts.keys());
         self.remote_event(turn, was_readable, now);
+        self.newer_commit(turn, now);
     }
 }
 

@@ -3,12 +3,17 @@
 use std::collections::BTreeSet;
 
 use super::Record;
+use super::settings::FleetSettings;
 use crate::desired::RemoteWatch;
-use crate::host::{DeployEvidence, Hold, HostIdentity, HostObservation, Presence, TestEvidence};
+use crate::host::{
+    DeployEvidence, Hold, HostIdentity, HostObservation, HostSettings, Presence, TestEvidence,
+};
 use crate::ids::{CommandId, HostId, Sequence, StateVersion};
 use crate::lifecycle::Command;
+use crate::rollout::Rollout;
 use crate::sync::EventView;
 use crate::time::Timestamp;
+use crate::update::StoredUpdates;
 
 /// Everything the store keeps of one host. Statuses are not stored: they are computed.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +41,8 @@ pub struct HostRecord {
     pub hold: Option<Hold>,
     /// When it was first known.
     pub added: Timestamp,
+    /// How automation treats it.
+    pub settings: HostSettings,
 }
 
 impl HostRecord {
@@ -54,6 +61,7 @@ impl HostRecord {
             tests_enabled: true,
             hold: None,
             added: now,
+            settings: HostSettings::default(),
         }
     }
 }
@@ -72,6 +80,25 @@ pub struct Snapshot {
     pub remote: Option<RemoteWatch>,
     /// The most recent events, oldest first.
     pub events: Vec<EventView>,
+    /// Every rollout that has not ended, and the last [`KEPT_ROLLOUTS`] that have.
+    pub rollouts: Vec<Rollout>,
+    /// The settings of the fleet as a whole.
+    pub settings: FleetSettings,
+    /// What was known of updates.
+    pub updates: StoredUpdates,
+}
+
+/// How many ended rollouts the fleet keeps in memory.
+pub const KEPT_ROLLOUTS: usize = 50;
+
+/// Leaves out the oldest ended rollouts beyond [`KEPT_ROLLOUTS`].
+pub(super) fn prune_rollouts(rollouts: &mut Vec<Rollout>) {
+    let ended = rollouts.iter().filter(|one| one.state.is_terminal());
+    let mut ended: Vec<_> = ended.map(|one| (one.since, one.id)).collect();
+    ended.sort_unstable();
+    let surplus = ended.len().saturating_sub(KEPT_ROLLOUTS);
+    ended.truncate(surplus);
+    rollouts.retain(|one| !ended.contains(&(one.since, one.id)));
 }
 
 impl Snapshot {
@@ -93,8 +120,15 @@ impl Snapshot {
                 Record::Event(event) => self.events.push(event),
                 Record::Version(version) => self.version = version,
                 Record::Audit(_) => {}
+                Record::Rollout(rollout) => {
+                    self.rollouts.retain(|own| own.id != rollout.id);
+                    self.rollouts.push(*rollout);
+                }
+                Record::Settings(settings) => self.settings = *settings,
+                Record::Update(record) => self.updates.commit(record),
             }
         }
+        prune_rollouts(&mut self.rollouts);
         let named: BTreeSet<CommandId> = self
             .hosts
             .iter()

@@ -72,6 +72,8 @@ fn config() -> FleetConfig {
         },
         remote_configured: true,
         store_intact: true,
+        tests_after_switch: false,
+        updates: None,
     }
 }
 
@@ -87,6 +89,7 @@ fn agent_config(instance: &str) -> AgentConfig {
         repo_url: None,
         repo_dir: None,
         interval: Duration::from_secs(5),
+        flake_updates: None,
         instance_id: instance.parse().unwrap(),
         boot_id: Some("boot".parse().unwrap()),
         machine_id_hash: None,
@@ -213,7 +216,8 @@ impl World {
             | Effect::Close { .. }
             | Effect::Publish(_)
             | Effect::Reply { .. }
-            | Effect::ReadRemote => None,
+            | Effect::ReadRemote
+            | Effect::Notify(_) => None,
         });
         self.stored.commit(stored);
         let mut persisting = true;
@@ -248,7 +252,7 @@ impl World {
                     self.replica.apply(ServerMessage::Delta(deltas));
                 }
                 Effect::Reply { reply, .. } => self.replies.push(reply),
-                Effect::ReadRemote => {}
+                Effect::ReadRemote | Effect::Notify(_) => {}
             }
         }
     }

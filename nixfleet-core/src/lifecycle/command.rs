@@ -19,7 +19,7 @@ use crate::host::{
 };
 use crate::ids::{CommandId, CommitId, HostId, LockHash, Sequence, StorePath, Token};
 use crate::op::{Op, Performer};
-use crate::report::ResultKind;
+use crate::report::{InputsUpdate, ResultKind};
 use crate::time::Timestamp;
 
 /// Arguments of a command; each belongs to one operation.
@@ -112,6 +112,9 @@ pub struct Exit {
     pub newly_failed: Option<Vec<String>>,
     /// The result of a `test` command.
     pub tests: Option<TestEvidence>,
+    /// What an `update-inputs` did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<Box<InputsUpdate>>,
 }
 
 /// One run of one operation on one host: a record that a store can keep, and the state of its
@@ -366,6 +369,7 @@ impl Command {
             message: report.message.clone(),
             newly_failed,
             tests: report.tests.clone(),
+            update: report.update.clone().map(Box::new),
         });
         self.half = report.half.or(self.half);
         let named = |deployed: &Deployed| deployed.command == Some(self.id);

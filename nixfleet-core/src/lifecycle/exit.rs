@@ -9,7 +9,7 @@ use crate::compartment::PullSwitchHalf;
 use crate::host::{Deployed, TestEvidence, TestVerdict, Update};
 use crate::ids::{CommandId, Sequence};
 use crate::op::Op;
-use crate::report::{CommandResult, ResultKind, TestRun};
+use crate::report::{CommandResult, InputsUpdate, ResultKind, TestRun};
 use crate::time::Timestamp;
 
 /// How a command ended, as the agent recorded it.
@@ -37,6 +37,9 @@ pub struct ExitReport {
     pub deployed: Option<Deployed>,
     /// The result of a `test` command; `None` from an existing agent.
     pub tests: Option<TestEvidence>,
+    /// What an `update-inputs` did, where its agent tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<InputsUpdate>,
 }
 
 impl ExitReport {
@@ -60,6 +63,7 @@ impl ExitReport {
             failed_after: None,
             deployed: None,
             tests: None,
+            update: None,
         }
     }
 
@@ -83,6 +87,7 @@ impl ExitReport {
             failed_after: result.failed_units.as_ref().map(|(_, after)| after.clone()),
             deployed,
             tests: result.tests.as_ref().map(|run| evidence(run, now)),
+            update: result.update.clone(),
             ..Self::new(result.command, result.op, fallback)
         }
     }

@@ -306,7 +306,19 @@ fn tested_what_is_deployed(evidence: &TestEvidence, after: &HostObservation) -> 
     }
 }
 
+/// The agent's record decides: its checkout alone cannot tell an update from a pull that brought
+/// somebody else's lock, nor see what was pushed to a branch beside the tracked one.
 fn lock_changed(command: &Command, after: &HostObservation) -> Judgement {
+    let told = command.exit.as_ref().and_then(|exit| exit.update.as_ref());
+    if let Some(update) = told {
+        if update.lock_before == update.lock_after {
+            return gap(GoalGap::LockUnchanged);
+        }
+        return match update.pushed {
+            Some(_) => Ok(()),
+            None => unverified(UnverifiedCause::NotReported),
+        };
+    }
     let lock = |repo: Option<Repo>| {
         repo.map(|r| r.lock)
             .filter(|l| *l != LockReport::NotReported)

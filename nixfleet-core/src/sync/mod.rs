@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use compact::{CompactStatus, table as letters};
 pub use replica::{Replica, ReplicaStep};
-pub use state::{KEPT_EVENTS, NotHere, SyncState};
+pub use state::{KEPT_EVENTS, KEPT_ROLLOUTS, NotHere, SyncState};
 pub use view::{
     Change, CommandView, DeployedView, DesiredView, EventView, HostView, ProgressView, RemoteView,
     StatusUpdate, StatusView, TestsView,

@@ -6,10 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{Change, CommandView, DesiredView, EventView, HostView, StatusUpdate, StatusView};
 use crate::desired::PendingPr;
-use crate::ids::{CommandId, HostId};
+use crate::ids::{CommandId, HostId, RolloutId};
+use crate::rollout::RolloutView;
+use crate::time::Timestamp;
+use crate::update::UpdatesView;
 
 /// How many events clients keep.
 pub const KEPT_EVENTS: usize = 200;
+/// How many ended rollouts clients keep.
+pub const KEPT_ROLLOUTS: usize = 20;
 
 /// Everything a client knows. Entities are replaced whole, by key.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -36,6 +41,12 @@ pub struct SyncState {
         deserialize_with = "numbered"
     )]
     pub events: BTreeMap<u64, EventView>,
+    /// Rollouts that have not ended, and the last [`KEPT_ROLLOUTS`] that have.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rollouts: BTreeMap<RolloutId, RolloutView>,
+    /// Update pull requests, if a forge is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updates: Option<Box<UpdatesView>>,
 }
 
 /// Keys of JSON objects are texts. Serde reads them as numbers only where it has not buffered the
@@ -92,6 +103,12 @@ impl SyncState {
                 changed
             }
             Change::Event(event) => self.put_event(event),
+            Change::RolloutUpdated(rollout) => self.put_rollout(rollout),
+            Change::UpdatesChanged(updates) => {
+                let changed = self.updates.as_ref() != Some(updates);
+                self.updates = Some(updates.clone());
+                changed
+            }
         })
     }
 
@@ -99,10 +116,12 @@ impl SyncState {
     pub fn merge(&mut self, part: SyncState) {
         self.desired = part.desired.or(self.desired.take());
         self.update_pr = part.update_pr.or(self.update_pr.take());
+        self.updates = part.updates.or(self.updates.take());
         self.hosts.extend(part.hosts);
         self.statuses.extend(part.statuses);
         self.commands.extend(part.commands);
         self.events.extend(part.events);
+        self.rollouts.extend(part.rollouts);
     }
 
     /// Pieces with at most `hosts` hosts each; at least one piece.
@@ -126,8 +145,10 @@ impl SyncState {
         if let Some(first) = pieces.first_mut() {
             first.desired.clone_from(&self.desired);
             first.update_pr.clone_from(&self.update_pr);
+            first.updates.clone_from(&self.updates);
             first.commands.clone_from(&self.commands);
             first.events.clone_from(&self.events);
+            first.rollouts.clone_from(&self.rollouts);
         }
         pieces
     }
@@ -153,6 +174,22 @@ impl SyncState {
             });
         }
         replace(&mut self.commands, new.id, new.clone())
+    }
+
+    fn put_rollout(&mut self, rollout: &RolloutView) -> bool {
+        let changed = replace(&mut self.rollouts, rollout.id, rollout.clone());
+        let mut ended: Vec<(Timestamp, RolloutId)> = self
+            .rollouts
+            .values()
+            .filter(|one| one.state.is_terminal())
+            .map(|one| (one.since, one.id))
+            .collect();
+        ended.sort_unstable();
+        let surplus = ended.len().saturating_sub(KEPT_ROLLOUTS);
+        for (_, id) in ended.into_iter().take(surplus) {
+            self.rollouts.remove(&id);
+        }
+        changed
     }
 
     fn put_event(&mut self, event: &EventView) -> bool {

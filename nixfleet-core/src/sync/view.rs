@@ -10,7 +10,9 @@ use crate::ids::{CommandId, CommitId, CommitRef, HostId, LockHash, StorePath};
 use crate::lifecycle::{EndingKind, Phase};
 use crate::op::Op;
 use crate::report::ProgressStage;
+use crate::rollout::RolloutView;
 use crate::time::Timestamp;
+use crate::update::UpdatesView;
 
 /// One entity's whole new value. Applying it twice is harmless.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +38,10 @@ pub enum Change {
     DesiredChanged(Box<DesiredView>),
     /// Something happened.
     Event(EventView),
+    /// A rollout was started, or got on.
+    RolloutUpdated(Box<RolloutView>),
+    /// Update pull requests, their job and their history.
+    UpdatesChanged(Box<UpdatesView>),
 }
 
 /// The new statuses of a host.
@@ -249,6 +255,9 @@ pub struct DesiredView {
     pub commit_time: Option<Timestamp>,
     /// The tracked branch.
     pub branch: Option<String>,
+    /// Whether hosts may update inputs and push (spec 05, host-driven).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub host_driven: bool,
 }
 
 /// Whether the remote can be read.

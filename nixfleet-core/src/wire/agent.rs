@@ -355,6 +355,9 @@ pub struct StatusReport {
     /// *Ours:* test results.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tests: Option<TestReport>,
+    /// *Ours:* what an `update-inputs` did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update: Option<UpdateFacts>,
     /// *Ours:* the command did not end by itself and nobody knows how it ended (the agent or its
     /// supervisor was killed).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -372,6 +375,26 @@ pub struct FailedUnits {
     pub before: Vec<String>,
     /// After it.
     pub after: Vec<String>,
+}
+
+/// *Ours:* what an `update-inputs` did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UpdateFacts {
+    /// Full commit of the tracked branch's head that it began with.
+    pub base: String,
+    /// Hash of the lock at that commit; absent if it had none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lock_before: Option<String>,
+    /// Hash of the lock with the updated inputs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lock_after: Option<String>,
+    /// Full commit that was pushed; absent if there was nothing new.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// The branch of the remote it was pushed to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
 }
 
 /// *Ours:* what was tested: the deployed commit and lock, and the running path.

@@ -6,19 +6,19 @@ use super::Field;
 use super::agent::{
     AgentFrame, CAPABILITY_COMMANDS, CAPABILITY_LOCK, CommandRejected, DeployedFacts, Facts,
     GenerationFacts, Heartbeat, OperationProgress, Register, RepoFacts, ServerFrame, StatusReport,
-    SystemFacts, TestKeyFacts, TestProgress, TestReport,
+    SystemFacts, TestKeyFacts, TestProgress, TestReport, UpdateFacts,
 };
 use crate::claim::ClaimedRevision;
 use crate::host::{
     AgentBinary, AgentProtocol, Deployed, Generation, HostIdentity, LockReport, ObservationUpdate,
-    Repo, RunningSystem, TestKey, TestVerdict, Update,
+    Repo, RunningSystem, TestKey, TestVerdict, Update, UpdatePolicy,
 };
 use crate::ids::{IdError, Sequence, StorePath};
 use crate::op::Op;
 pub use crate::report::AgentReport;
 use crate::report::{
-    CommandResult, HeartbeatReport, ProgressReport, ProgressStage, Registration, Rejection,
-    ResultKind, Running, TestRun,
+    CommandResult, HeartbeatReport, InputsUpdate, ProgressReport, ProgressStage, PushedUpdate,
+    Registration, Rejection, ResultKind, Running, TestRun,
 };
 use crate::time::Timestamp;
 
@@ -119,6 +119,14 @@ fn registration(register: Register) -> Result<Registration, WireError> {
         instance_id: optional("instance_id", register.instance_id)?,
         boot_id: optional("boot_id", register.boot_id)?,
         machine_id_hash: optional("machine_id_hash", register.machine_id_hash)?,
+        update_policy: register
+            .flake_updates
+            .map(|own| UpdatePolicy {
+                auto_update: own.auto_update,
+                priority: own.priority,
+                canary: own.canary,
+            })
+            .unwrap_or_default(),
     };
     let mut facts = facts(register.facts, register.generation, None, &identity)?;
     // A new process that does not tell its version is not known to be the version of the last one.
@@ -190,6 +198,25 @@ fn result(report: StatusReport, identity: &HostIdentity) -> Result<CommandResult
         facts,
         failed_units: units,
         tests: report.tests.map(test_run).transpose()?,
+        update: report.update.map(inputs_update).transpose()?,
+    })
+}
+
+/// What an agent wrote down about an update of inputs.
+///
+/// # Errors
+/// [`WireError::Field`] naming the first field with an impossible value.
+pub fn inputs_update(facts: UpdateFacts) -> Result<InputsUpdate, WireError> {
+    let commit = optional("update.commit", facts.commit)?;
+    let pushed = commit.zip(facts.branch.filter(|branch| !branch.is_empty()));
+    Ok(InputsUpdate {
+        base: parse("update.base", &facts.base)?,
+        lock_before: optional("update.lock_before", facts.lock_before)?,
+        lock_after: optional("update.lock_after", facts.lock_after)?,
+        pushed: pushed.map(|(commit, branch)| PushedUpdate {
+            commit,
+            branch: cut(branch),
+        }),
     })
 }
 

@@ -11,6 +11,8 @@ pub mod lock;
 mod order;
 pub mod situation;
 
-pub use convert::{AgentReport, WireError, agent_message, decode_agent_frame, decode_server_frame};
+pub use convert::{
+    AgentReport, WireError, agent_message, decode_agent_frame, decode_server_frame, inputs_update,
+};
 pub use field::Field;
 pub use order::server_order;

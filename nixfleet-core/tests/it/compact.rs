@@ -438,6 +438,8 @@ impl Story {
             },
             remote_configured: true,
             store_intact: true,
+            tests_after_switch: false,
+            updates: None,
         };
         let (fleet, _) = Fleet::restore(config, stored, NOW);
         let mut witness = Witness::default();

@@ -150,6 +150,8 @@ fn fleet_config() -> FleetConfig {
         },
         remote_configured: true,
         store_intact: true,
+        tests_after_switch: false,
+        updates: None,
     }
 }
 
@@ -166,6 +168,7 @@ fn agent_config(start: u8) -> AgentConfig {
         repo_dir: None,
         // Signs of life are not what is checked here, so they are put beyond every deadline.
         interval: Duration::from_secs(1_000_000),
+        flake_updates: None,
         instance_id: format!("start-{start}").parse().unwrap(),
         boot_id: Some("boot".parse().unwrap()),
         machine_id_hash: None,
@@ -260,7 +263,10 @@ impl World {
                         self.cut();
                     }
                 }
-                Effect::Publish(_) | Effect::Reply { .. } | Effect::ReadRemote => {}
+                Effect::Publish(_)
+                | Effect::Reply { .. }
+                | Effect::ReadRemote
+                | Effect::Notify(_) => {}
             }
         }
     }
@@ -271,7 +277,11 @@ impl World {
             Record::Command(command) => self.store_command(command),
             Record::Remote(watch) => self.stored.remote = Some(watch),
             Record::Version(version) => self.stored.version = version,
-            Record::HostRemoved(_) | Record::Event(_) | Record::Audit(_) => {}
+            Record::HostRemoved(_)
+            | Record::Event(_)
+            | Record::Audit(_)
+            | Record::Rollout(_)
+            | Record::Settings(_) => {}
         }
     }
 

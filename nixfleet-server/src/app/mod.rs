@@ -65,6 +65,9 @@ pub enum StartError {
     /// The source of the desired state cannot be used.
     #[error("NIXFLEET_VERSION_URL")]
     Source(#[from] crate::sources::RemoteError),
+    /// The client of the forge cannot be made.
+    #[error("NIXFLEET_GITHUB_API_URL")]
+    Forge(#[from] crate::forge::NoClient),
 }
 
 /// Why the server ended by itself. The process must end with a failure, so that whoever watches it
@@ -117,7 +120,8 @@ impl Server {
         // 3. The remote is read while the rest is put together.
         let shutdown = CancellationToken::new();
         let polling = CancellationToken::new();
-        let source = parts::source(&config)?;
+        let forge = parts::forge(&config, &clock)?;
+        let source = parts::source(&config, forge.as_ref())?;
         let remote_configured = source.is_some();
         let mirror = source.as_ref().and_then(Source::mirror);
         let (readings, readings_out) = mpsc::channel(1);
@@ -136,6 +140,7 @@ impl Server {
             },
             remote_configured,
             store_intact: intact,
+            updates: None,
         };
         let output = Output::open(config.data_dir.join("output")).map_err(StartError::Output)?;
         let output = Arc::new(output);
@@ -183,7 +188,7 @@ impl Server {
             telemetry: telemetry.clone(),
             clock: clock.clone(),
             store: store.clone(),
-            remote: config.repo.as_ref().map(|remote| remote.shown().into()),
+            remote: parts::remote_shown(&config, forge.as_ref()),
             idempotency: Arc::default(),
         };
         let routes = parts::all_routes(

@@ -10,13 +10,14 @@ use super::StartError;
 use crate::auth::{Auth, AuthSettings, LoginBudgets};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::forge::{self, Forge};
 use crate::hub::Hub;
 use crate::routes::agent_ws::AgentChannel;
 use crate::routes::api::Api;
 use crate::routes::browser_ws::LiveChannel;
 use crate::routes::health::Readiness;
 use crate::routes::{self, Route, any_of};
-use crate::sources::{GitSource, Limits, Source, VersionJsonSource};
+use crate::sources::{ForgeSource, GitSource, Limits, Source, VersionJsonSource};
 use crate::store::{Condition, Store};
 
 pub(super) fn all_routes(
@@ -84,13 +85,28 @@ pub(super) fn is_intact(store: &Store) -> bool {
     }
 }
 
-/// The configured source of the desired state. A repository goes before a page.
-pub(super) fn source(config: &Config) -> Result<Option<Source>, StartError> {
+/// The configured forge.
+pub(super) fn forge(config: &Config, clock: &Clock) -> Result<Option<Arc<dyn Forge>>, StartError> {
+    let settings = config.forge.clone();
+    let connect = |settings| forge::connect(settings, clock.clone());
+    Ok(settings.map(connect).transpose()?)
+}
+
+/// The configured source of the desired state. A repository goes before a forge, and that before a
+/// page.
+pub(super) fn source(
+    config: &Config,
+    forge: Option<&Arc<dyn Forge>>,
+) -> Result<Option<Source>, StartError> {
     if let Some(remote) = &config.repo {
         let folder = config.data_dir.join("mirror");
         let limits = Limits::default();
         let source = GitSource::new(remote.clone(), config.branch.clone(), folder, limits);
         return Ok(Some(Source::Git(Box::new(source))));
+    }
+    if let Some(forge) = forge {
+        let source = ForgeSource::new(Arc::clone(forge), config.branch.clone());
+        return Ok(Some(Source::Forge(Box::new(source))));
     }
     match &config.version_url {
         Some(url) => {
@@ -100,10 +116,20 @@ pub(super) fn source(config: &Config) -> Result<Option<Source>, StartError> {
         None => {
             tracing::warn!(
                 "no repository is configured, so nothing will be green; set NIXFLEET_REPO to a git \
-                 URL or path, or NIXFLEET_VERSION_URL to a published version.json"
+                 URL or path, NIXFLEET_GITHUB_REPO to a repository of a forge, or \
+                 NIXFLEET_VERSION_URL to a published version.json"
             );
             Ok(None)
         }
+    }
+}
+
+/// Where the desired state comes from, for people.
+pub(super) fn remote_shown(config: &Config, forge: Option<&Arc<dyn Forge>>) -> Option<Arc<str>> {
+    match (&config.repo, forge) {
+        (Some(remote), _) => Some(remote.shown().into()),
+        (None, Some(forge)) => Some(forge.shown().into()),
+        (None, None) => None,
     }
 }
 

@@ -3,7 +3,9 @@
 
 mod duration;
 mod listen;
+mod notify;
 mod secrets;
+mod updates;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,11 +15,15 @@ use url::Url;
 
 pub use duration::{BadDuration, parse_duration};
 pub use listen::Listen;
+pub use notify::{NotifyArgs, NotifySettings, Ntfy, SignedWebhook};
 pub use secrets::{Generated, Secrets};
+pub use updates::{UpdateArgs, UpdateSettings};
 
 use crate::auth::PasswordHash;
+use crate::forge::ForgeSettings;
 use crate::net::{Limits, Site};
 use crate::sources::{Branch, Remote, RemoteError};
+use updates::Updates;
 
 const LONGEST_GRACE: Duration = Duration::from_secs(60);
 const DEFAULT_FETCH_TTL: Duration = Duration::from_secs(5);
@@ -78,6 +84,12 @@ pub struct ServeArgs {
     /// What to log, like `info` or `nixfleet_server=debug` [default: info]
     #[arg(long, env = "NIXFLEET_LOG", value_name = "FILTER")]
     pub log: Option<String>,
+    /// About the forge and updates.
+    #[command(flatten)]
+    pub updates: UpdateArgs,
+    /// About notifications.
+    #[command(flatten)]
+    pub notify: NotifyArgs,
 }
 
 /// What `--help` says about secrets, which have no flag.
@@ -86,8 +98,17 @@ Secrets never stand on the command line:
   NIXFLEET_AGENT_TOKEN      token that agents present (or NIXFLEET_AGENT_TOKEN_FILE)
   NIXFLEET_PASSWORD_HASH    bcrypt or argon2id hash of the dashboard's password
                             (or NIXFLEET_PASSWORD_HASH_FILE); see `nixfleet-server hash-password`
-Both may also be systemd credentials named agent-token and password-hash.
-On a loopback address both are made up, kept in the data directory and printed once if they are not
+  NIXFLEET_GITHUB_TOKEN     token for the forge: contents and pull requests of the one repository
+  NIXFLEET_GITHUB_MERGE_TOKEN
+                            token that is used only to merge and revert; the other may then be
+                            one that only reads
+  NIXFLEET_WEBHOOK_SECRET   secret that signs webhooks of the forge; without it all are refused
+  NIXFLEET_NOTIFY_NTFY_TOKEN, NIXFLEET_NOTIFY_WEBHOOK_SECRET
+                            token for ntfy, secret that signs notices to a webhook
+Each of them may be a file (NIXFLEET_..._FILE), or a systemd credential named agent-token,
+password-hash, github-token, github-merge-token, webhook-secret, ntfy-token and
+notify-webhook-secret.
+On a loopback address the first two are made up, kept in the data directory and printed once if they are not
 set; on any other address the server does not start without them.
 Durations are written like 1s, 5m or 24h; a bare number means seconds.";
 
@@ -122,6 +143,14 @@ pub struct Config {
     pub display_url: String,
     /// Bounds of the network side.
     pub limits: Limits,
+    /// The forge.
+    pub forge: Option<ForgeSettings>,
+    /// How updates are found, merged and reverted.
+    pub updates: UpdateSettings,
+    /// What signs webhooks of the forge; without it they are refused.
+    pub webhook_secret: Option<SecretString>,
+    /// Where notices go.
+    pub notify: NotifySettings,
 }
 
 /// A setting that cannot be used.
@@ -198,6 +227,9 @@ impl Config {
             public_url.as_ref(),
             set(&args.allowed_hosts),
         )?;
+        let updates = Updates::load(&args.updates, environment, &branch)?;
+        let notify = NotifySettings::load(&args.notify, environment)?;
+        let from_forge = repo.is_none() && updates.forge.is_some();
         let data_dir = data_dir(set(&args.data_dir), environment)?;
         let secrets = Secrets::load(args, environment, &listen, &data_dir)?;
         let expected = set(&args.expected_agent_version).unwrap_or(env!("CARGO_PKG_VERSION"));
@@ -211,11 +243,20 @@ impl Config {
             repo,
             branch,
             version_url,
-            fetch_ttl,
+            // The API of a forge has a time of its own, because it counts requests.
+            fetch_ttl: if from_forge {
+                updates.poll_ttl
+            } else {
+                fetch_ttl
+            },
             remote_grace,
             expected_agent_version: expected.to_owned(),
             site,
             limits,
+            forge: updates.forge,
+            updates: updates.settings,
+            webhook_secret: updates.webhook_secret,
+            notify,
         })
     }
 }

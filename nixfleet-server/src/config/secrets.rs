@@ -1,4 +1,4 @@
-//! Where the two secrets of the server come from, and making them up where that is safe.
+//! Where the secrets of the server come from, and making two of them up where that is safe.
 
 use std::fs;
 use std::io::{self, Write};
@@ -34,12 +34,12 @@ pub struct Generated {
 }
 
 /// One secret and the places it may come from.
-struct Sources {
-    setting: &'static str,
-    file_setting: &'static str,
+pub(super) struct Sources {
+    pub setting: &'static str,
+    pub file_setting: &'static str,
     /// Name of the systemd credential and of the file in the data directory.
-    name: &'static str,
-    missing: &'static str,
+    pub name: &'static str,
+    pub missing: &'static str,
 }
 
 const AGENT_TOKEN: Sources = Sources {
@@ -122,7 +122,7 @@ pub(super) fn make_private_dir(dir: &Path) -> io::Result<()> {
 }
 
 /// The secret from variable, file or systemd credential. Two at once would leave open which counts.
-fn configured(
+pub(super) fn configured(
     sources: &Sources,
     file: Option<&str>,
     environment: Environment<'_>,

@@ -162,7 +162,7 @@ fn secrets_come_from_files_and_systemd_credentials_but_from_one_place_only() {
 #[test]
 fn a_bad_value_names_its_setting_and_what_would_be_right() {
     type Change = fn(&mut ServeArgs);
-    let cases: [(&str, Change); 10] = [
+    let cases: [(&str, Change); 26] = [
         ("NIXFLEET_LISTEN", |args| {
             args.listen = Some("nonsense".to_owned())
         }),
@@ -192,6 +192,55 @@ fn a_bad_value_names_its_setting_and_what_would_be_right() {
         }),
         ("NIXFLEET_CONNECTIONS_PER_ADDRESS", |args| {
             args.connections_per_address = Some("0".to_owned());
+        }),
+        ("NIXFLEET_GITHUB_REPO", |args| {
+            args.updates.github_repo = Some("https://github.com/a/b".to_owned());
+        }),
+        ("NIXFLEET_FORGE", |args| {
+            args.updates.forge = Some("sourcehut".to_owned());
+        }),
+        ("NIXFLEET_GITHUB_API_URL", |args| {
+            args.updates.github_api_url = Some("http://forge.example/api/v1".to_owned());
+        }),
+        ("NIXFLEET_GITHUB_API_URL", |args| {
+            args.updates.forge = Some("forgejo".to_owned());
+            args.updates.github_repo = Some("a/b".to_owned());
+        }),
+        ("NIXFLEET_GITHUB_POLL_TTL", |args| {
+            args.updates.github_poll_ttl = Some("0".to_owned());
+        }),
+        ("NIXFLEET_AUTO_MERGE", |args| {
+            args.updates.auto_merge = Some("maybe".to_owned());
+        }),
+        ("NIXFLEET_AUTO_MERGE", |args| {
+            args.updates.auto_merge = Some("true".to_owned());
+        }),
+        ("NIXFLEET_AUTO_MERGE_DELAY", |args| {
+            args.updates.auto_merge_delay = Some("-5".to_owned());
+        }),
+        ("NIXFLEET_AUTO_MERGE_DELAY", |args| {
+            args.updates.auto_merge_delay = Some("60 minutes".to_owned());
+        }),
+        ("NIXFLEET_MERGE_METHOD", |args| {
+            args.updates.merge_method = Some("octopus".to_owned());
+        }),
+        ("NIXFLEET_UPDATE_AUTHORS", |args| {
+            args.updates.update_authors = Some(" , ".to_owned());
+        }),
+        ("NIXFLEET_UPDATE_POLL", |args| {
+            args.updates.update_poll = Some("5s".to_owned());
+        }),
+        ("NIXFLEET_HOST_DRIVEN", |args| {
+            args.updates.host_driven = Some("2".to_owned());
+        }),
+        ("NIXFLEET_NOTIFY_APPRISE_URL", |args| {
+            args.notify.notify_apprise_url = Some("http://apprise.example/notify/k".to_owned());
+        }),
+        ("NIXFLEET_NOTIFY_NTFY_URL", |args| {
+            args.notify.notify_ntfy_url = Some("https://ntfy.sh/".to_owned());
+        }),
+        ("NIXFLEET_NOTIFY_WEBHOOK_SECRET", |args| {
+            args.notify.notify_webhook_url = Some("https://hooks.example/x".to_owned());
         }),
     ];
     for (setting, change) in cases {
@@ -292,4 +341,124 @@ fn a_refused_start_makes_nothing_up_that_nobody_was_shown() {
         .map(|made| made.what)
         .collect();
     assert_eq!(names, ["password"], "made now, and shown now");
+}
+
+#[test]
+fn a_delay_of_automatic_merges_is_in_minutes_unless_it_says_otherwise() {
+    for (text, minutes) in [
+        ("", 60),
+        ("60", 60),
+        ("5", 5),
+        ("0", 0),
+        ("90m", 90),
+        ("1h30m", 90),
+    ] {
+        let setup =
+            both_secrets().args(|args| args.updates.auto_merge_delay = Some(text.to_owned()));
+        let delay = setup.load().unwrap().updates.auto_merge_delay;
+        assert_eq!(delay, Duration::from_secs(60 * minutes), "{text:?}");
+    }
+    let bad = both_secrets().args(|args| args.updates.auto_merge_delay = Some("soon".to_owned()));
+    let refusal = bad.refusal();
+    assert!(
+        refusal.contains("\"soon\"") && refusal.contains("90m"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn updates_are_off_and_careful_unless_somebody_says_otherwise() {
+    let config = both_secrets().load().unwrap();
+    assert!(config.forge.is_none() && config.webhook_secret.is_none());
+    let updates = config.updates;
+    assert!(!updates.auto_merge && !updates.direct_revert && !updates.host_driven);
+    assert_eq!(updates.label, "automated");
+    assert_eq!(updates.authors, ["github-actions[bot]"]);
+    assert!(updates.required_checks.is_empty());
+    assert_eq!(updates.poll, Duration::from_secs(3600));
+
+    let full = both_secrets()
+        .variable("NIXFLEET_GITHUB_TOKEN", "ghp_0123456789")
+        .args(|args| {
+            let some = |text: &str| Some(text.to_owned());
+            args.updates.github_repo = some("nixfleet/hosts");
+            args.updates.auto_merge = some("yes");
+            args.updates.merge_method = some("squash");
+            args.updates.update_authors = some("renovate[bot], robot");
+            args.updates.required_checks = some("build,check");
+            args.updates.direct_revert = some("true");
+        });
+    let config = full.load().unwrap();
+    assert!(config.updates.auto_merge && config.updates.direct_revert);
+    assert_eq!(config.updates.authors, ["renovate[bot]", "robot"]);
+    assert_eq!(config.updates.required_checks, ["build", "check"]);
+    let forge = config.forge.unwrap();
+    assert_eq!(forge.repo.to_string(), "nixfleet/hosts");
+    assert_eq!(forge.api.url().as_str(), "https://api.github.com/");
+    assert!(!forge.api.is_configured());
+    // A robot of one forge is a stranger on another.
+    let elsewhere = full.args(|args| {
+        args.updates.update_authors = None;
+        args.updates.forge = Some("forgejo".to_owned());
+        args.updates.github_api_url = Some("https://forge.example/api/v1/".to_owned());
+    });
+    assert!(elsewhere.load().unwrap().updates.authors.is_empty());
+}
+
+#[test]
+fn the_forge_is_asked_at_its_own_pace_where_it_is_the_source() {
+    let with = |token: bool, change: fn(&mut ServeArgs)| {
+        let setup = both_secrets().args(|args| {
+            args.updates.github_repo = Some("a/b".to_owned());
+            change(args);
+        });
+        let setup = match token {
+            true => setup.variable("NIXFLEET_GITHUB_TOKEN", "ghp_0123456789"),
+            false => setup,
+        };
+        setup.load().unwrap().fetch_ttl.as_secs()
+    };
+    assert_eq!(with(true, |_| {}), 30);
+    assert_eq!(with(false, |_| {}), 120);
+    let own: fn(&mut ServeArgs) = |args| args.updates.github_poll_ttl = Some("45s".to_owned());
+    assert_eq!(with(true, own), 45);
+    let git: fn(&mut ServeArgs) = |args| args.repo = Some("/srv/hosts.git".to_owned());
+    assert_eq!(with(true, git), 5, "a git remote goes first");
+}
+
+#[test]
+fn e08_tokens_come_from_one_place_and_are_never_repeated() {
+    const CANARY: &str = "canary-7f3a-0123456789";
+    let setup = Setup::new();
+    let file = setup.dir.path().join("token");
+    std::fs::write(&file, format!("{CANARY}\n")).unwrap();
+    let setup = both_secrets().args(|args| {
+        args.updates.github_repo = Some("a/b".to_owned());
+        args.updates.github_token_file = Some(file.display().to_string());
+        args.notify.notify_webhook_url = Some(format!("https://hooks.example/{CANARY}"));
+        args.notify.notify_ntfy_url = Some("https://ntfy.example/secret-topic".to_owned());
+    });
+    let setup = setup
+        .variable("NIXFLEET_GITHUB_MERGE_TOKEN", CANARY)
+        .variable("NIXFLEET_WEBHOOK_SECRET", CANARY)
+        .variable("NIXFLEET_NOTIFY_WEBHOOK_SECRET", CANARY);
+    let config = setup.load().unwrap();
+    let forge = config.forge.as_ref().unwrap();
+    assert_eq!(forge.token.as_ref().unwrap().expose_secret(), CANARY);
+    assert_eq!(forge.merge_token.as_ref().unwrap().expose_secret(), CANARY);
+    let shown = format!("{config:?}");
+    assert!(
+        !shown.contains("canary") && !shown.contains("secret-topic"),
+        "{shown}"
+    );
+
+    let twice = setup.variable("NIXFLEET_GITHUB_TOKEN", CANARY).refusal();
+    assert!(twice.starts_with("NIXFLEET_GITHUB_TOKEN_FILE"), "{twice}");
+    for bad in ["canary", "canary canary", "canary-\u{e9}-0123456789"] {
+        let refusal = both_secrets()
+            .variable("NIXFLEET_GITHUB_TOKEN", bad)
+            .refusal();
+        assert!(refusal.starts_with("NIXFLEET_GITHUB_TOKEN: "), "{refusal}");
+        assert!(!refusal.contains("canary"), "{refusal}");
+    }
 }

@@ -50,7 +50,8 @@ impl Api {
         request: Request,
     ) -> Result<(), Problem> {
         match self.hub.request(actor(principal), request).await? {
-            Reply::Done | Reply::Dispatched(_) => Ok(()),
+            Reply::Done | Reply::Dispatched(_) | Reply::JobStarted { .. } => Ok(()),
+            Reply::UpdateRefused(why) => Err(update_refused(&why)),
             Reply::UnknownHost(host) => Err(unknown_host(host.as_str())),
             Reply::UnknownCommand => Err(unknown_command()),
             Reply::Refused(refusal) => Err(refused(&refusal)),

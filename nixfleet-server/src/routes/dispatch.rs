@@ -137,7 +137,8 @@ pub(super) async fn dispatch(
         Reply::Dispatched(outcomes) => Ok(outcomes),
         Reply::UnknownHost(host) => Err(unknown_host(host.as_str())),
         Reply::Refused(refusal) => Err(refused(&refusal)),
-        Reply::Done => Ok(Vec::new()),
+        Reply::Done | Reply::JobStarted { .. } => Ok(Vec::new()),
+        Reply::UpdateRefused(why) => Err(update_refused(&why)),
         Reply::UnknownCommand => Err(unknown_command()),
     }
 }

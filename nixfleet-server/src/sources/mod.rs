@@ -1,6 +1,7 @@
-//! Where the desired state comes from (spec 05): a git remote or a published page. Each source
-//! reads; whether a reading is believed, and for how long, the core decides.
+//! Where the desired state comes from (spec 05): a git remote, a forge or a published page. Each
+//! source reads; whether a reading is believed, and for how long, the core decides.
 
+pub mod forge;
 pub mod git;
 pub mod poller;
 pub mod remote;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use nixfleet_core::desired::{RemoteHistory, Snapshot, Unavailable};
 
+pub use forge::ForgeSource;
 pub use git::{GitSource, Limits, MirrorReader};
 pub use poller::{Poll, Poller};
 pub use remote::{Branch, Remote, RemoteError};
@@ -31,6 +33,8 @@ pub struct Fetched {
 pub enum Source {
     /// A git remote.
     Git(Box<GitSource>),
+    /// The API of a forge.
+    Forge(Box<ForgeSource>),
     /// A published `version.json`.
     VersionJson(Box<VersionJsonSource>),
 }
@@ -44,6 +48,7 @@ impl Source {
     pub async fn fetch(&mut self) -> Result<Fetched, Unavailable> {
         match self {
             Source::Git(source) => source.fetch().await,
+            Source::Forge(source) => source.fetch().await,
             Source::VersionJson(source) => source.fetch().await,
         }
     }
@@ -53,7 +58,7 @@ impl Source {
     pub fn mirror(&self) -> Option<MirrorReader> {
         match self {
             Source::Git(source) => Some(source.reader()),
-            Source::VersionJson(_) => None,
+            Source::Forge(_) | Source::VersionJson(_) => None,
         }
     }
 }

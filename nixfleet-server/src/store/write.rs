@@ -25,6 +25,8 @@ pub(super) async fn write_record(writing: &mut Writing, record: &Record) -> Resu
         Record::Event(event) => write_event(writing, event).await,
         Record::Audit(record) => audit::append(writing, record).await,
         Record::Version(version) => write_version(writing, *version).await,
+        // No forge is configured, so there are none.
+        Record::Update(_) => Ok(()),
     }
 }
 

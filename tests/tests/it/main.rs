@@ -3,5 +3,6 @@
 
 mod browser;
 mod fleet;
+mod forge;
 mod page_scripts;
 mod sync_traces;

@@ -168,3 +168,41 @@ fn a_forced_rebuild_is_a_switch_without_caches_and_a_dry_build_only_looks() {
     let refused = plan(&HostOp::DryBuild, id(), &own, Path::new("/bin/agent"));
     assert!(matches!(refused, Err(PlanError::Unsupported { .. })));
 }
+
+#[test]
+fn an_update_of_inputs_is_this_program_with_a_request_that_holds_no_secret() {
+    let request = |config: &Config, input: Option<&str>| {
+        let input = input.map(|name| name.parse().unwrap());
+        let op = HostOp::UpdateInputs { input };
+        let job = plan(&op, id(), config, Path::new("/bin/agent")).unwrap();
+        let text = serde_json::to_string(&job).unwrap();
+        assert!(!text.contains("secret-canary"));
+        assert_eq!((job.op.as_str(), job.stages.len()), ("update-inputs", 1));
+        let Run::Command { argv } = &job.stages[0].run else {
+            panic!("an update is a command");
+        };
+        assert_eq!(argv[..2], ["/bin/agent", "update-inputs"]);
+        serde_json::from_str::<UpdateRequest>(&argv[2]).unwrap()
+    };
+    for platform in ["nixos", "darwin", "home-manager"] {
+        let asked = request(&config(platform, |_| {}), Some("nixpkgs"));
+        assert_eq!(asked.input.as_deref(), Some("nixpkgs"));
+        assert_eq!((asked.command, asked.pull.target), (None, None));
+        assert_eq!(asked.author, "NixFleet <nixfleet@web-1>");
+        assert_eq!(asked.push, "main");
+    }
+    let own = config("custom", |s| {
+        s.switch_command = Some("true".into());
+        s.system_link = Some("/srv/system".into());
+        s.update_command = Some("bump --in {repo} --host {host} --input={input}".into());
+        s.update_push = Some("branch".into());
+        s.commit_author = Some("Fleet <fleet@example.org>".into());
+    });
+    let words = |asked: &UpdateRequest| asked.command.clone().unwrap().join(" ");
+    let asked = request(&own, None);
+    assert_eq!(words(&asked), "bump --in {repo} --host web-1 --input=");
+    assert_eq!(asked.author, "Fleet <fleet@example.org>");
+    assert_eq!(asked.push, "branch");
+    let asked = request(&own, Some("tools"));
+    assert_eq!(words(&asked), "bump --in {repo} --host web-1 --input=tools");
+}

@@ -32,6 +32,7 @@ fn config(instance: &str) -> AgentConfig {
         repo_url: None,
         repo_dir: None,
         interval: INTERVAL,
+        flake_updates: None,
         instance_id: instance.parse().unwrap(),
         boot_id: Some("boot-1".parse().unwrap()),
         machine_id_hash: None,

@@ -1,6 +1,9 @@
 //! How commands end, and how that is told.
 
 use super::*;
+use crate::host::HostIdentity;
+use crate::report::{AgentReport, InputsUpdate, PushedUpdate};
+use crate::wire::{agent_message, decode_agent_frame};
 
 #[test]
 fn c04_results_are_reported_until_confirmed() {
@@ -154,5 +157,40 @@ fn c04_a_result_that_the_registration_could_not_hold_follows_it_at_once() {
         let follows = matches!(frames[0], AgentFrame::Status(_));
         assert_eq!(follows, status_follows, "early {early}, ours {ours}");
         assert_eq!(core.journal().unconfirmed().is_empty(), !ours);
+    }
+}
+
+#[test]
+fn what_an_update_of_inputs_did_reaches_the_server_word_for_word() {
+    let lock = |text: &[u8]| Some(crate::lock::lock_hash(text));
+    let pushed = PushedUpdate {
+        commit: "b".repeat(40).parse().unwrap(),
+        branch: "main".to_owned(),
+    };
+    for (lock_after, pushed) in [(lock(b"new"), Some(pushed)), (lock(b"old"), None)] {
+        let update = InputsUpdate {
+            base: "a".repeat(40).parse().unwrap(),
+            lock_before: lock(b"old"),
+            lock_after,
+            pushed,
+        };
+        let mut core = ready();
+        let _ = command(&mut core, "update-inputs", 1, 1, at(1));
+        let report = JobReport {
+            update: Some(update.clone()),
+            ..JobReport::bare(JobExit::Code(0), seen('b', "/x"))
+        };
+        let finished = AgentInput::JobFinished {
+            command: id(1),
+            report: Box::new(report),
+        };
+        let told = AgentFrame::Status(Box::new(status(&core.handle(finished, at(2)))));
+        let text = serde_json::to_string(&told).unwrap();
+        let read = decode_agent_frame(&text).unwrap();
+        let said = agent_message(read, &HostIdentity::default());
+        let Ok(Some(AgentReport::Result(result))) = said else {
+            panic!("{text}")
+        };
+        assert_eq!(result.update, Some(update));
     }
 }

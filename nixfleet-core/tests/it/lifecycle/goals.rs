@@ -1,6 +1,5 @@
 //! What counts as reached, and what an ending means for the deploy outcome.
 
-use nixfleet_core::Op;
 use nixfleet_core::compartment::PullSwitchHalf;
 use nixfleet_core::host::AgentProtocol::{self, Commands, Existing};
 use nixfleet_core::host::{DeployOutcome, HostObservation, TestVerdict};
@@ -11,6 +10,8 @@ use nixfleet_core::lifecycle::{
     late_result,
 };
 use nixfleet_core::report::ResultKind::{Error, Interrupted, Ok as Fine, Stopped};
+use nixfleet_core::report::{InputsUpdate, PushedUpdate};
+use nixfleet_core::{Op, lock_hash};
 
 use super::play::{Facts, Play, Process, Word as W};
 use super::world::{
@@ -446,4 +447,40 @@ fn starting_at_once_is_queueing_starting_and_being_admitted() {
         assert_eq!(command, play.command);
         assert_eq!(steps, play.steps);
     }
+}
+
+#[test]
+fn the_record_of_an_update_decides_where_the_agent_tells_it() {
+    let lock = |text: &str| Some(lock_hash(text.as_bytes()));
+    let pushed = Some(PushedUpdate {
+        commit: commit('c'),
+        branch: "nixfleet/update-cccccccccccc".to_owned(),
+    });
+    let mut play = exited(World::new(Op::UpdateInputs, Commands));
+    let moved = play.world.after();
+    let mut unmoved = moved.clone();
+    unmoved.repo = Some(repo('a', "old"));
+    let mut judge = |lock_after, pushed, after: &HostObservation| {
+        play.command.exit.as_mut().unwrap().update = Some(Box::new(InputsUpdate {
+            base: commit('a'),
+            lock_before: lock("old"),
+            lock_after,
+            pushed,
+        }));
+        goal_verdict(&play.command, after)
+    };
+    // A branch beside the tracked one leaves the checkout as it is.
+    assert_eq!(
+        judge(lock("new"), pushed.clone(), &unmoved),
+        Verdict::Reached
+    );
+    // The checkout moved, but somebody else moved it.
+    assert_eq!(
+        judge(lock("old"), None, &moved),
+        Verdict::NotReached(GoalGap::LockUnchanged)
+    );
+    assert_eq!(
+        judge(lock("new"), None, &moved),
+        Verdict::Unverified(UnverifiedCause::NotReported)
+    );
 }

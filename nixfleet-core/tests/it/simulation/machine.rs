@@ -86,6 +86,7 @@ impl Machine {
             repo_url: None,
             repo_dir: None,
             interval: Duration::from_secs(5),
+            flake_updates: None,
             instance_id: format!("{}-{}", self.name, self.starts).parse().unwrap(),
             boot_id: Some(format!("boot-{}", self.boots).parse().unwrap()),
             machine_id_hash: Some(self.name.parse().unwrap()),

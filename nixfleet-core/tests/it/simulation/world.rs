@@ -76,6 +76,8 @@ fn config() -> FleetConfig {
         },
         remote_configured: true,
         store_intact: true,
+        tests_after_switch: false,
+        updates: None,
     }
 }
 
@@ -195,6 +197,7 @@ impl World {
                 Effect::Publish(delta) => deltas.push(delta),
                 Effect::Reply { .. } => {}
                 Effect::ReadRemote => self.next_read = self.now,
+                Effect::Notify(_) => {}
             }
         }
         self.commit(&mut transaction);

@@ -22,6 +22,7 @@ pub fn config() -> FleetConfig {
         },
         remote_configured: true,
         store_intact: true,
+        updates: None,
     }
 }
 
@@ -123,6 +124,7 @@ impl Day {
             facts: ObservationUpdate::default(),
             failed_units: None,
             tests: None,
+            update: None,
         };
         self.input(Input::Agent {
             connection: ConnectionId(connection),
