@@ -103,6 +103,7 @@ impl Store {
                 .understood(remote.iter().map(Body::read::<RemoteWatch>))
                 .pop(),
             events: self.understood(events.into_iter().map(EventView::try_from)),
+            ..Snapshot::default()
         })
     }
 
@@ -194,7 +195,9 @@ fn in_writing_order(batch: &[Record]) -> impl Iterator<Item = &Record> {
         | Record::Remote(_)
         | Record::Event(_)
         | Record::Audit(_)
-        | Record::Version(_) => None,
+        | Record::Version(_)
+        | Record::Rollout(_)
+        | Record::Settings(_) => None,
     };
     let mut last = BTreeMap::new();
     for (index, record) in batch.iter().enumerate() {

@@ -11,7 +11,7 @@ use sqlx::{Sqlite, Transaction};
 use super::audit;
 use super::error::StoreError;
 use super::host_row;
-use super::value::{bytes, json, number, sum, text, word};
+use super::value::{bytes, json, number, sum, text, unusable, word};
 
 type Writing = Transaction<'static, Sqlite>;
 
@@ -25,6 +25,10 @@ pub(super) async fn write_record(writing: &mut Writing, record: &Record) -> Resu
         Record::Event(event) => write_event(writing, event).await,
         Record::Audit(record) => audit::append(writing, record).await,
         Record::Version(version) => write_version(writing, *version).await,
+        // Without a table for them they must not be taken for stored.
+        Record::Rollout(_) | Record::Settings(_) => {
+            Err(unusable("this store has no table for rollouts and settings"))
+        }
     }
 }
 
