@@ -13,7 +13,10 @@ fn run(crash_at: Option<usize>) -> (Field, usize) {
         canary: Some(true),
         ..HostSettings::default()
     });
-    field.ask(Request::SetHostSettings { host: host(1), settings });
+    field.ask(Request::SetHostSettings {
+        host: host(1),
+        settings,
+    });
     field.remote(2);
     let ask = Ask {
         hosts: field.everybody(),
@@ -24,7 +27,10 @@ fn run(crash_at: Option<usize>) -> (Field, usize) {
         },
         ..Ask::default()
     };
-    assert!(matches!(field.start(ROLLOUT, ask), Reply::RolloutStarted(_)));
+    assert!(matches!(
+        field.start(ROLLOUT, ask),
+        Reply::RolloutStarted(_)
+    ));
     let from = field.calls;
     field.crash_at = crash_at.map(|at| at + from);
     field.finish(3);
@@ -44,7 +50,11 @@ fn d12_a_crash_after_any_call_repeats_no_command_and_skips_no_barrier() {
         let mut ids: Vec<_> = field.spawned.iter().map(|(.., id)| *id).collect();
         ids.sort_unstable();
         ids.dedup();
-        assert_eq!(ids.len(), field.spawned.len(), "spawned twice, crash at {at}");
+        assert_eq!(
+            ids.len(),
+            field.spawned.len(),
+            "spawned twice, crash at {at}"
+        );
         assert_eq!(field.sequence(), expected, "crash at {at}");
         assert_eq!(field.state(), RolloutState::Complete);
         field.check();

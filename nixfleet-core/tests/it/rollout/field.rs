@@ -100,7 +100,9 @@ impl Field {
             now: BEGIN,
             fleet,
             stored,
-            machines: (0..hosts).map(|n| Machine::new(&format!("host-{n}"))).collect(),
+            machines: (0..hosts)
+                .map(|n| Machine::new(&format!("host-{n}")))
+                .collect(),
             replica: Replica::new(),
             replies: Vec::new(),
             notices: Vec::new(),
@@ -214,7 +216,10 @@ impl Field {
     }
 
     fn send(&mut self, connection: ConnectionId, frame: ServerFrame) {
-        let mut found = self.connection_of.iter().filter(|(_, own)| **own == connection);
+        let mut found = self
+            .connection_of
+            .iter()
+            .filter(|(_, own)| **own == connection);
         let Some(index) = found.next().map(|(index, _)| *index) else {
             return;
         };
@@ -232,7 +237,11 @@ impl Field {
 
     fn agent(&mut self, index: usize, input: AgentInput) {
         let now = self.now;
-        let effects = self.machines[index].agent.as_mut().unwrap().handle(input, now);
+        let effects = self.machines[index]
+            .agent
+            .as_mut()
+            .unwrap()
+            .handle(input, now);
         self.agent_effects(index, effects);
     }
 
@@ -282,13 +291,17 @@ impl Field {
             return self.agent(index, AgentInput::Disconnected);
         }
         self.connections += 1;
-        self.connection_of.insert(index, ConnectionId(self.connections));
+        self.connection_of
+            .insert(index, ConnectionId(self.connections));
         let seen = self.machines[index].observe();
         self.agent(index, AgentInput::Connected(seen));
     }
 
     fn cut(&mut self, connection: ConnectionId) {
-        let mut found = self.connection_of.iter().filter(|(_, own)| **own == connection);
+        let mut found = self
+            .connection_of
+            .iter()
+            .filter(|(_, own)| **own == connection);
         if let Some(index) = found.next().map(|(index, _)| *index) {
             self.connection_of.remove(&index);
             self.agent(index, AgentInput::Disconnected);
@@ -308,7 +321,10 @@ impl Field {
             return;
         };
         let text = serde_json::to_string(frame).unwrap();
-        let identity = self.fleet.host(&host(index)).map(|host| host.identity.clone());
+        let identity = self
+            .fleet
+            .host(&host(index))
+            .map(|host| host.identity.clone());
         let frame = decode_agent_frame(&text).unwrap();
         if let Some(report) = agent_message(frame, &identity.unwrap_or_default()).unwrap() {
             self.server(Input::Agent {
@@ -328,7 +344,9 @@ impl Field {
         let crash_at = self.crash_at.take();
         self.effects(effects);
         self.crash_at = crash_at.filter(|at| *at > self.calls);
-        let gone: Vec<usize> = std::mem::take(&mut self.connection_of).into_keys().collect();
+        let gone: Vec<usize> = std::mem::take(&mut self.connection_of)
+            .into_keys()
+            .collect();
         for index in gone {
             self.agent(index, AgentInput::Disconnected);
         }
@@ -349,7 +367,10 @@ impl Field {
     }
 
     fn next(&self) -> Option<Timestamp> {
-        let agents = self.machines.iter().filter_map(|m| m.agent.as_ref()?.poll_timeout());
+        let agents = self
+            .machines
+            .iter()
+            .filter_map(|m| m.agent.as_ref()?.poll_timeout());
         let jobs = self.machines.iter().flat_map(|m| m.jobs.values());
         let jobs = jobs.filter(|job| job.exit.is_none()).map(|job| job.ends);
         agents.chain(jobs).chain(self.fleet.poll_timeout()).min()
@@ -365,7 +386,11 @@ impl Field {
             let due = machine.agent.as_ref().and_then(AgentCore::poll_timeout);
             if due.is_some_and(|due| due <= self.now) {
                 let now = self.now;
-                let effects = self.machines[index].agent.as_mut().unwrap().handle_timeout(now);
+                let effects = self.machines[index]
+                    .agent
+                    .as_mut()
+                    .unwrap()
+                    .handle_timeout(now);
                 self.agent_effects(index, effects);
             }
             let over = self.machines[index].jobs.iter();
@@ -415,7 +440,9 @@ impl Field {
             actor: Actor::Person("admin".into()),
             request,
         });
-        self.replies.pop().expect("an answer, because the server did not crash")
+        self.replies
+            .pop()
+            .expect("an answer, because the server did not crash")
     }
 
     pub fn dispatch(

@@ -27,7 +27,10 @@ fn ask(field: &Field, policy: Policy) -> Ask {
 fn set(field: &mut Field, index: usize, settings: HostSettings) {
     let settings = Box::new(settings);
     let host = host(index);
-    assert_eq!(field.ask(Request::SetHostSettings { host, settings }), Reply::Done);
+    assert_eq!(
+        field.ask(Request::SetHostSettings { host, settings }),
+        Reply::Done
+    );
 }
 
 fn canary(field: &mut Field, index: usize) {
@@ -66,7 +69,14 @@ fn d02_d06_d08_d17_d19_a_rollout_goes_in_waves_on_one_pinned_target() {
     canary(&mut field, 2);
     for (index, priority) in [(1, 10), (3, 20)] {
         let priority = Some(priority);
-        set(&mut field, index, HostSettings { priority, ..HostSettings::default() });
+        set(
+            &mut field,
+            index,
+            HostSettings {
+                priority,
+                ..HostSettings::default()
+            },
+        );
     }
     let server = HostSettings {
         runs_server: true,
@@ -84,22 +94,37 @@ fn d02_d06_d08_d17_d19_a_rollout_goes_in_waves_on_one_pinned_target() {
     field.check();
     assert_eq!(field.state(), RolloutState::Complete);
     assert_eq!(field.sequence(), all_stages(&[2, 1, 3, 0]));
-    let canary_end = field.frames.iter().filter(|(_, host, ..)| *host == super::field::host(2));
+    let canary_end = field
+        .frames
+        .iter()
+        .filter(|(_, host, ..)| *host == super::field::host(2));
     let canary_end = canary_end.map(|(at, ..)| *at).max().unwrap() + takes(Op::Test);
-    let first_other = field.spawned.iter().find(|(_, own, ..)| *own != host(2)).unwrap().0;
+    let first_other = field
+        .spawned
+        .iter()
+        .find(|(_, own, ..)| *own != host(2))
+        .unwrap()
+        .0;
     assert!(first_other >= canary_end + Duration::from_secs(600));
     for (_, host, op, id, sent_target) in &field.frames {
         if *op != Op::Test {
             assert_eq!(*sent_target, Some(target(2)), "law D8: {host} {op:?}");
         }
-        let accepted = field.audit.iter().any(|row| {
-            row.command == Some(*id) && row.actor == Actor::rollout(ROLLOUT)
-        });
-        assert!(accepted, "law D17: every command is that of the rollout, and audited");
+        let accepted = field
+            .audit
+            .iter()
+            .any(|row| row.command == Some(*id) && row.actor == Actor::rollout(ROLLOUT));
+        assert!(
+            accepted,
+            "law D17: every command is that of the rollout, and audited"
+        );
     }
     assert!(field.machines.iter().all(|machine| machine.checkout == 2));
     let kinds: Vec<NoticeKind> = field.notices.iter().map(|notice| notice.kind).collect();
-    assert_eq!(kinds, [NoticeKind::RolloutStarted, NoticeKind::RolloutFinished]);
+    assert_eq!(
+        kinds,
+        [NoticeKind::RolloutStarted, NoticeKind::RolloutFinished]
+    );
     let view = &field.replica.state().rollouts[&ROLLOUT];
     assert_eq!((view.totals.done, view.totals.targets), (4, 4));
 }
@@ -108,10 +133,22 @@ fn d02_d06_d08_d17_d19_a_rollout_goes_in_waves_on_one_pinned_target() {
 fn simulate_and_the_real_run_give_the_same_sequence() {
     for (fails, policy) in [
         (None, one_by_one()),
-        (None, Policy { barrier: true, ..Policy::default() }),
+        (
+            None,
+            Policy {
+                barrier: true,
+                ..Policy::default()
+            },
+        ),
         (Some((1, Op::Switch)), one_by_one()),
         (Some((0, Op::Test)), Policy::default()),
-        (Some((2, Op::Pull)), Policy { max_in_flight: InFlight::Percent(50), ..Policy::default() }),
+        (
+            Some((2, Op::Pull)),
+            Policy {
+                max_in_flight: InFlight::Percent(50),
+                ..Policy::default()
+            },
+        ),
     ] {
         let mut field = Field::new(4);
         canary(&mut field, 0);
@@ -130,9 +167,16 @@ fn simulate_and_the_real_run_give_the_same_sequence() {
         }
         let actor = Actor::Person("admin".into());
         let before = field.fleet.version();
-        let told = field.fleet.simulate(&ask, &assumptions, &actor, field.now).unwrap();
+        let told = field
+            .fleet
+            .simulate(&ask, &assumptions, &actor, field.now)
+            .unwrap();
         assert!(told.complete);
-        assert_eq!(field.fleet.version(), before, "a simulation changes nothing");
+        assert_eq!(
+            field.fleet.version(),
+            before,
+            "a simulation changes nothing"
+        );
         let foreseen: Vec<(Timestamp, HostId, Op)> = told
             .steps
             .iter()
@@ -172,7 +216,10 @@ fn failed_tests_roll_back_hold_and_quarantine_until_a_newer_commit() {
     field.check();
     assert_eq!(field.state(), RolloutState::Failed);
     let run = &field.rollout().hosts[&host(1)];
-    assert_eq!((run.state, &run.rolled_back), (HostStage::Failed, &Some(RolledBack::Done)));
+    assert_eq!(
+        (run.state, &run.rolled_back),
+        (HostStage::Failed, &Some(RolledBack::Done))
+    );
     assert_eq!(field.machines[1].system, before);
     assert_eq!(field.machines[2].checkout, 1, "nobody after the failure");
     let hold = field.fleet.host(&host(1)).unwrap().hold.clone().unwrap();
@@ -180,9 +227,16 @@ fn failed_tests_roll_back_hold_and_quarantine_until_a_newer_commit() {
     assert_eq!(field.fleet.quarantine()[0].target, target(2));
     let report = field.fleet.report(&host(1)).unwrap();
     let codes = serde_json::to_string(&report.attentions).unwrap();
-    assert!(codes.contains("quarantined") && codes.contains("held"), "{codes}");
+    assert!(
+        codes.contains("quarantined") && codes.contains("held"),
+        "{codes}"
+    );
     let kinds: Vec<NoticeKind> = field.notices.iter().map(|notice| notice.kind).collect();
-    for kind in [NoticeKind::TestsFailed, NoticeKind::RolledBack, NoticeKind::RolloutStopped] {
+    for kind in [
+        NoticeKind::TestsFailed,
+        NoticeKind::RolledBack,
+        NoticeKind::RolloutStopped,
+    ] {
         assert!(kinds.contains(&kind), "{kind:?} of {kinds:?}");
     }
     for action in ["quarantine", "hold"] {
@@ -195,7 +249,10 @@ fn failed_tests_roll_back_hold_and_quarantine_until_a_newer_commit() {
     field.run_for(120);
     let again = RolloutId::from_bytes([10; 16]);
     let reply = field.start(again, ask(&field, policy.clone()));
-    assert!(matches!(reply, Reply::NotPlanned(PlanError::Quarantined(_))), "{reply:?}");
+    assert!(
+        matches!(reply, Reply::NotPlanned(PlanError::Quarantined(_))),
+        "{reply:?}"
+    );
 
     // A newer commit lifts it, also the hold that the rollback placed.
     field.fails.clear();
@@ -204,7 +261,10 @@ fn failed_tests_roll_back_hold_and_quarantine_until_a_newer_commit() {
     let reply = field.start(again, ask(&field, policy));
     assert!(matches!(reply, Reply::RolloutStarted(_)), "{reply:?}");
     field.run_for(3600);
-    assert_eq!(field.fleet.rollout(again).unwrap().state, RolloutState::Complete);
+    assert_eq!(
+        field.fleet.rollout(again).unwrap().state,
+        RolloutState::Complete
+    );
     assert!(field.machines.iter().all(|machine| machine.checkout == 3));
 }
 
@@ -231,7 +291,10 @@ fn a_person_lifts_a_quarantine() {
     let again = RolloutId::from_bytes([10; 16]);
     field.start(again, ask(&field, one_by_one()));
     field.run_for(3600);
-    assert_eq!(field.fleet.rollout(again).unwrap().state, RolloutState::Complete);
+    assert_eq!(
+        field.fleet.rollout(again).unwrap().state,
+        RolloutState::Complete
+    );
 }
 
 #[test]
@@ -248,11 +311,18 @@ fn d03_a_failed_canary_reaches_no_other_host_and_the_roll_back_is_offered() {
     field.fails.clear();
     field.run_for(24 * 3600);
     assert_eq!(field.spawned.len(), spawned, "ever");
-    assert!(matches!(field.verb(Verb::RetryFailed), Reply::VerbRefused(_)));
+    assert!(matches!(
+        field.verb(Verb::RetryFailed),
+        Reply::VerbRefused(_)
+    ));
     assert_eq!(field.verb(Verb::RollBack), Reply::Done);
     field.run_for(600);
     let run = &field.rollout().hosts[&host(1)];
-    assert_eq!(run.rolled_back, Some(RolledBack::NotNeeded), "its system never changed");
+    assert_eq!(
+        run.rolled_back,
+        Some(RolledBack::NotNeeded),
+        "its system never changed"
+    );
 }
 
 #[test]
@@ -265,7 +335,10 @@ fn d01_a_hold_placed_on_the_way_keeps_the_host_out_until_it_is_released() {
         why: "disk".into(),
         until: None,
     };
-    field.ask(Request::Hold { host: host(1), hold });
+    field.ask(Request::Hold {
+        host: host(1),
+        hold,
+    });
     field.run_for(3600);
     assert!(field.spawned.iter().all(|(_, own, ..)| *own != host(1)));
     assert_eq!(wait_of(&field, 1), Some(WaitCode::Held));
@@ -292,22 +365,41 @@ fn d07_nothing_starts_outside_a_window_and_the_opening_starts_it_by_itself() {
     field.start(ROLLOUT, ask(&field, one_by_one()));
     field.run_for(1800);
     assert_eq!(wait_of(&field, 1), Some(WaitCode::OutsideWindow));
-    let opens = field.rollout().hosts[&host(1)].wait.clone().unwrap().until.unwrap();
+    let opens = field.rollout().hosts[&host(1)]
+        .wait
+        .clone()
+        .unwrap()
+        .until
+        .unwrap();
     assert_eq!(opens.to_string(), "2027-01-15T10:00:00Z");
     field.run_until(opens + Duration::from_secs(300));
     let to = |field: &Field| -> Vec<(Timestamp, Op)> {
         let own = field.spawned.iter().filter(|(_, own, ..)| *own == host(1));
         own.map(|(at, _, op, _)| (*at, *op)).collect()
     };
-    assert_eq!(to(&field), [(opens, Op::Pull), (opens + Duration::from_secs(20), Op::Switch)]);
-    assert_eq!(wait_of(&field, 1), Some(WaitCode::OutsideWindow), "it closed before the tests");
+    assert_eq!(
+        to(&field),
+        [
+            (opens, Op::Pull),
+            (opens + Duration::from_secs(20), Op::Switch)
+        ]
+    );
+    assert_eq!(
+        wait_of(&field, 1),
+        Some(WaitCode::OutsideWindow),
+        "it closed before the tests"
+    );
     // What a window is about, a person is not bound by; and without it the rest starts at once.
     let unknown = Request::RemoveWindow { id: "day".into() };
     assert_eq!(field.ask(unknown), Reply::UnknownWindow("day".into()));
     field.ask(Request::RemoveWindow { id: "night".into() });
     field.finish(1);
     assert_eq!(field.state(), RolloutState::Complete);
-    let row = field.audit.iter().find(|row| row.action == "window.set").unwrap();
+    let row = field
+        .audit
+        .iter()
+        .find(|row| row.action == "window.set")
+        .unwrap();
     assert!(row.after.as_ref().unwrap().contains("10:00"));
 }
 
@@ -339,20 +431,39 @@ fn d15_a_newer_target_supersedes_at_a_wave_boundary_and_no_host_is_in_both() {
     let mut field = Field::new(3);
     for (index, priority) in [(0, 1), (1, 2), (2, 3)] {
         let priority = Some(priority);
-        set(&mut field, index, HostSettings { priority, ..HostSettings::default() });
+        set(
+            &mut field,
+            index,
+            HostSettings {
+                priority,
+                ..HostSettings::default()
+            },
+        );
     }
     field.remote(2);
     field.start(ROLLOUT, ask(&field, one_by_one()));
     field.run_for(30);
     field.remote(3);
     let newer = RolloutId::from_bytes([10; 16]);
-    assert!(matches!(field.start(newer, ask(&field, one_by_one())), Reply::RolloutStarted(_)));
-    let first = field.fleet.rollout(newer).unwrap().hosts[&host(0)].wait.clone().unwrap();
+    assert!(matches!(
+        field.start(newer, ask(&field, one_by_one())),
+        Reply::RolloutStarted(_)
+    ));
+    let first = field.fleet.rollout(newer).unwrap().hosts[&host(0)]
+        .wait
+        .clone()
+        .unwrap();
     assert_eq!(first.code, WaitCode::OtherRollout);
     field.run_for(3600);
     assert_eq!(field.state(), RolloutState::Superseded);
-    assert_eq!(field.fleet.rollout(newer).unwrap().state, RolloutState::Complete);
-    assert_eq!(field.sequence(), [all_stages(&[0]), all_stages(&[0, 1, 2])].concat());
+    assert_eq!(
+        field.fleet.rollout(newer).unwrap().state,
+        RolloutState::Complete
+    );
+    assert_eq!(
+        field.sequence(),
+        [all_stages(&[0]), all_stages(&[0, 1, 2])].concat()
+    );
     assert!(field.machines.iter().all(|machine| machine.checkout == 3));
     field.check();
 }
@@ -366,7 +477,16 @@ fn an_offline_host_is_skipped_or_waited_for_as_the_policy_says() {
         let mut field = Field::new(2);
         field.go_away(1);
         field.remote(2);
-        field.start(ROLLOUT, ask(&field, Policy { offline, ..one_by_one() }));
+        field.start(
+            ROLLOUT,
+            ask(
+                &field,
+                Policy {
+                    offline,
+                    ..one_by_one()
+                },
+            ),
+        );
         field.run_for(1800);
         assert!(field.spawned.iter().all(|(_, own, ..)| *own == host(0)));
         field.away.clear();
@@ -395,7 +515,10 @@ fn the_plan_that_was_confirmed_is_the_one_that_runs() {
         why: "disk".into(),
         until: None,
     };
-    field.ask(Request::Hold { host: host(1), hold });
+    field.ask(Request::Hold {
+        host: host(1),
+        hold,
+    });
     let reply = field.ask(start(&ask));
     let Reply::PlanChanged(changed) = reply else {
         panic!("{reply:?}")
@@ -404,7 +527,10 @@ fn the_plan_that_was_confirmed_is_the_one_that_runs() {
     assert!(field.fleet.rollout(ROLLOUT).is_none());
     field.ask(Request::Release { host: host(1) });
     assert!(matches!(field.ask(start(&ask)), Reply::RolloutStarted(_)));
-    assert!(matches!(field.ask(start(&ask)), Reply::RolloutStarted(_)), "twice is once");
+    assert!(
+        matches!(field.ask(start(&ask)), Reply::RolloutStarted(_)),
+        "twice is once"
+    );
     assert_eq!(field.fleet.rollouts().count(), 1);
     let unknown = Request::Rollout {
         id: RolloutId::from_bytes([1; 16]),
@@ -432,7 +558,10 @@ fn settings_are_checked_audited_and_change_nothing_when_they_are_bad() {
     };
     assert_eq!(field.ask(request(&good)), Reply::Done);
     let row = &field.audit[0];
-    assert!(row.before.as_ref().unwrap().contains(r#""priority":null"#), "{row:?}");
+    assert!(
+        row.before.as_ref().unwrap().contains(r#""priority":null"#),
+        "{row:?}"
+    );
     assert!(row.after.as_ref().unwrap().contains(r#""priority":7"#));
     assert_eq!(field.stored.hosts[0].settings, good);
 }
@@ -442,8 +571,18 @@ fn tests_follow_a_persons_switch_by_themselves_where_they_are_on() {
     for (on, enabled) in [(true, true), (false, true), (true, false)] {
         let mut field = Field::with(1, None, true);
         let tests_after_switch = Some(on);
-        set(&mut field, 0, HostSettings { tests_after_switch, ..HostSettings::default() });
-        field.ask(Request::SetTests { host: host(0), enabled });
+        set(
+            &mut field,
+            0,
+            HostSettings {
+                tests_after_switch,
+                ..HostSettings::default()
+            },
+        );
+        field.ask(Request::SetTests {
+            host: host(0),
+            enabled,
+        });
         field.remote(2);
         field.fails.insert((0, Op::Test));
         field.dispatch(Op::Pull, 0, false).unwrap();
@@ -476,7 +615,11 @@ fn d09_d10_the_queue_holds_one_intent_of_a_class_and_drains_once_in_order() {
     let second = field.dispatch(Op::Pull, 0, true).unwrap();
     let view = |field: &Field, id| field.replica.state().commands.get(&id).map(|c| c.phase);
     assert_eq!(view(&field, first), Some(Phase::Superseded));
-    assert!([test, switch, second].iter().all(|id| view(&field, *id) == Some(Phase::Pending)));
+    assert!(
+        [test, switch, second]
+            .iter()
+            .all(|id| view(&field, *id) == Some(Phase::Pending))
+    );
     field.crash();
     field.away.clear();
     field.run_for(600);

@@ -55,7 +55,12 @@ impl Hash for State {
         self.sent.hash(hasher);
         self.broken.hash(hasher);
         (self.crashes, self.holds, self.verbs, self.ticks).hash(hasher);
-        let held: Vec<bool> = self.hosts.all.values().map(|host| host.flags.held).collect();
+        let held: Vec<bool> = self
+            .hosts
+            .all
+            .values()
+            .map(|host| host.flags.held)
+            .collect();
         held.hash(hasher);
         self.running.len().hash(hasher);
     }
@@ -119,7 +124,9 @@ impl Model for OneRollout {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let flags: Vec<Flags> = (0..self.hosts).map(|n| Flags::of(u8::from(n == 0))).collect();
+        let flags: Vec<Flags> = (0..self.hosts)
+            .map(|n| Flags::of(u8::from(n == 0)))
+            .collect();
         let hosts = Hosts::of(&flags);
         let policy = Policy {
             stages: vec![Stage::Pull, Stage::Switch],
@@ -166,7 +173,9 @@ impl Model for OneRollout {
         }
         if state.verbs > 0 {
             let offered = state.rollout.offers();
-            let usable = (0u8..).zip(VERBS).filter(|(_, verb)| offered.contains(&verb.name()));
+            let usable = (0u8..)
+                .zip(VERBS)
+                .filter(|(_, verb)| offered.contains(&verb.name()));
             actions.extend(usable.map(|(index, _)| Action::Verb(index)));
         }
     }
@@ -187,8 +196,8 @@ impl Model for OneRollout {
                 let acts = state.rollout.ended(command, &ended, state.now);
                 state.perform(acts);
                 state.step(self.fault);
-                let halts = state.rollout.state == RolloutState::Halted
-                    || !state.running.is_empty();
+                let halts =
+                    state.rollout.state == RolloutState::Halted || !state.running.is_empty();
                 if was_canary && !halts {
                     state.note("d03");
                 }
@@ -227,7 +236,9 @@ impl Model for OneRollout {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("no law is broken", |_, state: &State| state.broken.is_none()),
+            Property::always("no law is broken", |_, state: &State| {
+                state.broken.is_none()
+            }),
             Property::sometimes("it completes", |_, state: &State| {
                 state.rollout.state == RolloutState::Complete
             }),

@@ -102,23 +102,27 @@ impl Hosts {
 
     pub fn plan_ask(&self, ask: &Ask, priorities: &[i64]) -> Result<Plan, PlanError> {
         let hold = hold();
-        let candidates = self.all.iter().enumerate().map(|(index, (id, host))| Candidate {
-            host: id,
-            labels: HostLabels {
-                name: id.as_str(),
-                ..HostLabels::default()
-            },
-            presence: if host.flags.offline {
-                Presence::Offline { since: START }
-            } else {
-                Presence::Online
-            },
-            hold: host.flags.held.then_some(&hold),
-            auto_update: true,
-            priority: priorities.get(index).copied().unwrap_or(100),
-            canary: host.flags.canary,
-            runs_server: false,
-        });
+        let candidates = self
+            .all
+            .iter()
+            .enumerate()
+            .map(|(index, (id, host))| Candidate {
+                host: id,
+                labels: HostLabels {
+                    name: id.as_str(),
+                    ..HostLabels::default()
+                },
+                presence: if host.flags.offline {
+                    Presence::Offline { since: START }
+                } else {
+                    Presence::Online
+                },
+                hold: host.flags.held.then_some(&hold),
+                auto_update: true,
+                priority: priorities.get(index).copied().unwrap_or(100),
+                canary: host.flags.canary,
+                runs_server: false,
+            });
         let actor = Actor::Person("admin".into());
         let context = PlanContext {
             hosts: candidates.collect(),
@@ -296,7 +300,11 @@ impl Play {
     /// The next thing that happens: commands end, or a moment comes. False if nothing does.
     pub fn advance(&mut self) -> bool {
         let end = self.running.iter().map(|(at, ..)| *at).min();
-        let Some(next) = [end, self.rollout.poll_timeout()].into_iter().flatten().min() else {
+        let Some(next) = [end, self.rollout.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+        else {
             return false;
         };
         self.now = self.now.max(next);

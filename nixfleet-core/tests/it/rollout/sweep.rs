@@ -35,9 +35,7 @@ fn policy() -> Policy {
 
 fn multisets() -> impl Iterator<Item = [u8; 4]> {
     (0..16u8).flat_map(|a| {
-        (a..16).flat_map(move |b| {
-            (b..16).flat_map(move |c| (c..16).map(move |d| [a, b, c, d]))
-        })
+        (a..16).flat_map(move |b| (b..16).flat_map(move |c| (c..16).map(move |d| [a, b, c, d])))
     })
 }
 
@@ -114,21 +112,40 @@ fn violations(play: &Play, plan: &Plan, flags: &[Flags; 4]) -> Vec<(&'static str
     for (index, flags) in flags.iter().enumerate() {
         let sent = play.sent_to(&name(index));
         demand("d01", !flags.held || sent == 0, "a held host got a command");
-        demand("d07", !flags.closed || sent == 0, "a command outside the window");
+        demand(
+            "d07",
+            !flags.closed || sent == 0,
+            "a command outside the window",
+        );
     }
 
     if let (Some(other), false) = (first_other, canaries.is_empty()) {
         let done = |host: &HostId| rollout.hosts[host].state == HostStage::Done;
-        demand("d02", canaries.iter().all(done), "others before every canary succeeded");
-        let last = play.ended.iter().filter(|(_, host, ..)| canaries.contains(host));
+        demand(
+            "d02",
+            canaries.iter().all(done),
+            "others before every canary succeeded",
+        );
+        let last = play
+            .ended
+            .iter()
+            .filter(|(_, host, ..)| canaries.contains(host));
         let last: Option<Timestamp> = last.map(|(at, ..)| *at).max();
         let soaked = last.is_some_and(|last| other >= last + Duration::from_secs(SOAK));
         demand("d02", soaked, "others before the soak was over");
     }
 
     if failed_canary {
-        demand("d03", rollout.state == RolloutState::Halted, "a failed canary, not halted");
-        demand("d03", first_other.is_none(), "a command to others after a failed canary");
+        demand(
+            "d03",
+            rollout.state == RolloutState::Halted,
+            "a failed canary, not halted",
+        );
+        demand(
+            "d03",
+            first_other.is_none(),
+            "a command to others after a failed canary",
+        );
     }
 
     let failure = play.ended.iter().find(|(.., good)| !good);
@@ -137,7 +154,11 @@ fn violations(play: &Play, plan: &Plan, flags: &[Flags; 4]) -> Vec<(&'static str
         demand("d04", !later, "a start after the first failure");
     }
 
-    demand("d05", play.most_in_flight <= 2, "more in flight than allowed");
+    demand(
+        "d05",
+        play.most_in_flight <= 2,
+        "more in flight than allowed",
+    );
 
     // Law D6, for hosts that are no canaries: nobody of priority 20 before those of 10 are through.
     let first_of = |later: bool| {
@@ -152,11 +173,23 @@ fn violations(play: &Play, plan: &Plan, flags: &[Flags; 4]) -> Vec<(&'static str
             !canaries.contains(host) && (*host == name(0) || *host == name(1))
         });
         let last = last.map(|(at, ..)| *at).max();
-        demand("d06", last.is_none_or(|last| last <= second), "priorities overtaken");
-        demand("d06", first_of(false).iter().all(|at| *at <= second), "priorities overtaken");
+        demand(
+            "d06",
+            last.is_none_or(|last| last <= second),
+            "priorities overtaken",
+        );
+        demand(
+            "d06",
+            first_of(false).iter().all(|at| *at <= second),
+            "priorities overtaken",
+        );
     }
 
-    demand("d08", rollout.target == plan.target && rollout.plan == *plan, "the target or plan moved");
+    demand(
+        "d08",
+        rollout.target == plan.target && rollout.plan == *plan,
+        "the target or plan moved",
+    );
 
     let mut ids: Vec<_> = play.sent.iter().map(|sent| sent.command).collect();
     let mut steps: Vec<_> = play.sent.iter().map(|sent| (&sent.host, sent.op)).collect();
@@ -164,14 +197,23 @@ fn violations(play: &Play, plan: &Plan, flags: &[Flags; 4]) -> Vec<(&'static str
     steps.sort_unstable();
     ids.dedup();
     steps.dedup();
-    demand("d12", ids.len() == sent && steps.len() == sent, "a command twice");
+    demand(
+        "d12",
+        ids.len() == sent && steps.len() == sent,
+        "a command twice",
+    );
 
     let totals = rollout.totals();
     let sum = totals.done + totals.failed + totals.skipped + totals.cancelled;
-    demand("d16", totals.targets == 4 && sum == 4, "a host without exactly one disposition");
-    let explained = rollout.hosts.values().all(|run| {
-        run.state.is_final() && (run.state == HostStage::Done) == run.message.is_none()
-    });
+    demand(
+        "d16",
+        totals.targets == 4 && sum == 4,
+        "a host without exactly one disposition",
+    );
+    let explained = rollout
+        .hosts
+        .values()
+        .all(|run| run.state.is_final() && (run.state == HostStage::Done) == run.message.is_none());
     demand("d16", explained, "a disposition without a reason");
 
     let bound: Duration = WAITS.iter().filter_map(|row| row.bound).sum();
@@ -253,7 +295,10 @@ fn the_sweep_sees_every_kind_of_end() {
         RolloutState::Failed,
         RolloutState::Halted,
     ] {
-        assert!(sweep.ends.get(&end).is_some_and(|count| *count > 1000), "{end:?}");
+        assert!(
+            sweep.ends.get(&end).is_some_and(|count| *count > 1000),
+            "{end:?}"
+        );
     }
     assert!(sweep.commands > 500_000, "{}", sweep.commands);
 }
@@ -266,8 +311,10 @@ fn plans_leave_out_exactly_who_is_held_or_away() {
     for bits in multisets() {
         let flags = bits.map(Flags::of);
         let out = |flags: &Flags| flags.held || flags.offline;
-        let left_out: BTreeSet<HostId> =
-            (0..4).filter(|index| out(&flags[*index])).map(name).collect();
+        let left_out: BTreeSet<HostId> = (0..4)
+            .filter(|index| out(&flags[*index]))
+            .map(name)
+            .collect();
         let canaries = flags.iter().filter(|flags| flags.canary);
         match Hosts::of(&flags).plan(&policy(), &PRIORITIES) {
             Ok(plan) => {
@@ -275,7 +322,8 @@ fn plans_leave_out_exactly_who_is_held_or_away() {
                 let skipped: BTreeSet<HostId> =
                     plan.skipped.iter().map(|one| one.host.clone()).collect();
                 assert_eq!(skipped, left_out);
-                let taking_part: BTreeSet<HostId> = plan.hosts().map(|(_, host)| host.clone()).collect();
+                let taking_part: BTreeSet<HostId> =
+                    plan.hosts().map(|(_, host)| host.clone()).collect();
                 assert_eq!(taking_part.len() + skipped.len(), 4);
                 assert_eq!(plan.id, plan.canonical_id());
                 for wave in plan.waves.iter().filter(|wave| wave.canary) {
@@ -301,7 +349,13 @@ fn plans_leave_out_exactly_who_is_held_or_away() {
 #[test]
 fn d14_and_d05_hold_under_every_policy() {
     let (mut runs, mut rollbacks) = (0, 0);
-    for bits in [[0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 4, 8], [1, 0, 8, 4]] {
+    for bits in [
+        [0, 0, 0, 0],
+        [1, 0, 0, 0],
+        [1, 1, 0, 0],
+        [0, 0, 4, 8],
+        [1, 0, 8, 4],
+    ] {
         let flags = bits.map(Flags::of);
         let hosts = Hosts::of(&flags);
         for roll_back in [
@@ -338,28 +392,50 @@ fn d14_and_d05_hold_under_every_policy() {
 }
 
 fn check_rollbacks(play: &Play, policy: &Policy, limit: u32) -> usize {
-    let backs = play.sent.iter().filter(|sent| sent.op == nixfleet_core::Op::Rollback);
+    let backs = play
+        .sent
+        .iter()
+        .filter(|sent| sent.op == nixfleet_core::Op::Rollback);
     let hosts: Vec<&HostId> = backs.map(|sent| &sent.host).collect();
     let unique: BTreeSet<_> = hosts.iter().collect();
-    assert_eq!(unique.len(), hosts.len(), "law D14: at most once per host and run");
+    assert_eq!(
+        unique.len(),
+        hosts.len(),
+        "law D14: at most once per host and run"
+    );
     assert!(play.most_in_flight <= usize::try_from(limit).unwrap());
-    assert_eq!(play.quarantined, !hosts.is_empty(), "going back quarantines the target");
+    assert_eq!(
+        play.quarantined,
+        !hosts.is_empty(),
+        "going back quarantines the target"
+    );
     if policy.roll_back == RollBack::None {
         assert!(hosts.is_empty());
     }
     let failed = play.rollbacks != Outcome::Ok && !hosts.is_empty();
-    assert!(!failed || play.rollout.state == RolloutState::Halted, "law D14");
+    assert!(
+        !failed || play.rollout.state == RolloutState::Halted,
+        "law D14"
+    );
     if play.rollbacks == Outcome::Ok {
         let back: BTreeSet<HostId> = hosts.iter().copied().cloned().collect();
         assert_eq!(play.held, back, "who went back is held");
     }
     let switched = |host: &HostId| {
-        let to = |sent: &&super::play::Sent| sent.host == *host && sent.op == nixfleet_core::Op::Switch;
+        let to =
+            |sent: &&super::play::Sent| sent.host == *host && sent.op == nixfleet_core::Op::Switch;
         play.sent.iter().any(|sent| to(&sent))
     };
-    assert!(hosts.iter().all(|host| switched(host)), "only what it changed");
+    assert!(
+        hosts.iter().all(|host| switched(host)),
+        "only what it changed"
+    );
     if policy.roll_back == RollBack::FailedHosts && play.rollbacks == Outcome::Ok {
-        let failed = play.rollout.hosts.iter().filter(|(_, run)| run.state == HostStage::Failed);
+        let failed = play
+            .rollout
+            .hosts
+            .iter()
+            .filter(|(_, run)| run.state == HostStage::Failed);
         let failed: BTreeSet<HostId> = failed.map(|(host, _)| host.clone()).collect();
         assert_eq!(play.held, failed);
     }

@@ -62,8 +62,14 @@ fn a_pause_stops_new_starts_at_once_and_resume_goes_on() {
     play.rollout.apply(&Verb::Pause, play.now).unwrap();
     play.step();
     assert!(play.advance(), "what runs ends");
-    assert_eq!((play.sent.len(), wait_of(&play, 1)), (sent, Some(WaitCode::Paused)));
-    assert_eq!(play.rollout.offers(), [VerbName::Resume, VerbName::Cancel, VerbName::SkipHost]);
+    assert_eq!(
+        (play.sent.len(), wait_of(&play, 1)),
+        (sent, Some(WaitCode::Paused))
+    );
+    assert_eq!(
+        play.rollout.offers(),
+        [VerbName::Resume, VerbName::Cancel, VerbName::SkipHost]
+    );
     play.rollout.apply(&Verb::Resume, play.now).unwrap();
     play.run();
     assert_eq!(play.rollout.state, RolloutState::Complete);
@@ -73,16 +79,29 @@ fn a_pause_stops_new_starts_at_once_and_resume_goes_on() {
 #[test]
 fn whatever_keeps_a_host_waiting_it_starts_once_that_is_over() {
     let set: [(WaitCode, fn(&mut Hosts, bool)); 5] = [
-        (WaitCode::Held, |hosts, on| hosts.all.get_mut(&name(1)).unwrap().flags.held = on),
+        (WaitCode::Held, |hosts, on| {
+            hosts.all.get_mut(&name(1)).unwrap().flags.held = on
+        }),
         (WaitCode::OutsideWindow, |hosts, on| {
             hosts.all.get_mut(&name(1)).unwrap().flags.closed = on;
         }),
-        (WaitCode::Offline, |hosts, on| hosts.all.get_mut(&name(1)).unwrap().flags.offline = on),
-        (WaitCode::Busy, |hosts, on| hosts.all.get_mut(&name(1)).unwrap().busy = on),
+        (WaitCode::Offline, |hosts, on| {
+            hosts.all.get_mut(&name(1)).unwrap().flags.offline = on
+        }),
+        (WaitCode::Busy, |hosts, on| {
+            hosts.all.get_mut(&name(1)).unwrap().busy = on
+        }),
         (WaitCode::Quarantined, |hosts, on| hosts.quarantined = on),
     ];
     for (code, switch) in set {
-        let mut play = play(&[0, 0], &Policy { max_in_flight: InFlight::Count(9), ..policy() }, &[]);
+        let mut play = play(
+            &[0, 0],
+            &Policy {
+                max_in_flight: InFlight::Count(9),
+                ..policy()
+            },
+            &[],
+        );
         switch(&mut play.hosts, true);
         play.step();
         play.now = play.now + Duration::from_secs(1);
@@ -122,7 +141,10 @@ fn a_target_that_is_never_shown_starts_nothing() {
     play.hosts.invisible = true;
     play.run();
     assert_eq!(play.rollout.state, RolloutState::Failed);
-    assert_eq!((play.sent.len(), play.now), (0, START + Duration::from_secs(120)));
+    assert_eq!(
+        (play.sent.len(), play.now),
+        (0, START + Duration::from_secs(120))
+    );
 }
 
 #[test]
@@ -154,7 +176,11 @@ fn d02_a_gap_starts_the_soak_anew_and_bad_evidence_halts() {
 
 #[test]
 fn failed_hosts_are_retried_under_new_commands_and_the_rest_gets_its_turn() {
-    let mut play = play(&[0, 0, 0], &policy(), &[Outcome::Ok, Outcome::Fail, Outcome::Ok]);
+    let mut play = play(
+        &[0, 0, 0],
+        &policy(),
+        &[Outcome::Ok, Outcome::Fail, Outcome::Ok],
+    );
     play.run();
     assert_eq!(play.rollout.state, RolloutState::Failed);
     assert_eq!(play.rollout.hosts[&name(2)].state, HostStage::Cancelled);
@@ -178,7 +204,12 @@ fn d03_a_halted_rollout_can_only_be_rolled_back() {
     play.run();
     assert_eq!(play.rollout.state, RolloutState::Halted);
     assert_eq!(play.rollout.offers(), [VerbName::RollBack]);
-    for verb in [Verb::RetryFailed, Verb::Resume, Verb::Approve, Verb::SkipHost(name(1))] {
+    for verb in [
+        Verb::RetryFailed,
+        Verb::Resume,
+        Verb::Approve,
+        Verb::SkipHost(name(1)),
+    ] {
         assert!(play.rollout.apply(&verb, play.now).is_err(), "{verb:?}");
     }
     play.rollout.apply(&Verb::RollBack, play.now).unwrap();
@@ -206,8 +237,14 @@ fn waves_wait_for_approval_and_hosts_can_be_left_out_but_no_canary() {
     );
     let nobody: HostId = "nobody".parse().unwrap();
     let skip = |play: &mut Play, host| play.rollout.apply(&Verb::SkipHost(host), play.now);
-    assert!(matches!(skip(&mut play, nobody), Err(VerbError::UnknownHost(_))));
-    assert!(matches!(skip(&mut play, name(0)), Err(VerbError::NotWaiting(..))));
+    assert!(matches!(
+        skip(&mut play, nobody),
+        Err(VerbError::UnknownHost(_))
+    ));
+    assert!(matches!(
+        skip(&mut play, name(0)),
+        Err(VerbError::NotWaiting(..))
+    ));
     while play.rollout.state == RolloutState::Running {
         play.advance();
     }
@@ -246,14 +283,22 @@ fn a_barrier_holds_every_host_at_a_stage_until_all_have_passed_it() {
     play.run();
     assert_eq!(play.rollout.state, RolloutState::Partial);
     let ops: Vec<Op> = play.sent.iter().map(|sent| sent.op).collect();
-    assert!(ops.is_sorted_by_key(|op| [Op::Pull, Op::Switch, Op::Test].iter().position(|o| o == op)));
+    assert!(ops.is_sorted_by_key(|op| {
+        [Op::Pull, Op::Switch, Op::Test]
+            .iter()
+            .position(|o| o == op)
+    }));
     let tested: Vec<&HostId> = play
         .sent
         .iter()
         .filter(|sent| sent.op == Op::Test)
         .map(|sent| &sent.host)
         .collect();
-    assert_eq!(tested, [&name(0)], "who failed drops out, whose tests are off is through");
+    assert_eq!(
+        tested,
+        [&name(0)],
+        "who failed drops out, whose tests are off is through"
+    );
 }
 
 #[test]
@@ -266,7 +311,11 @@ fn d04_failures_up_to_the_limit_are_put_up_with() {
         let outcomes = [Outcome::Fail, Outcome::Lost, Outcome::Ok, Outcome::Ok];
         let mut play = play(&[0, 0, 0, 0], &policy, &outcomes);
         play.run();
-        let switches = play.sent.iter().filter(|sent| sent.op == Op::Switch).count();
+        let switches = play
+            .sent
+            .iter()
+            .filter(|sent| sent.op == Op::Switch)
+            .count();
         assert_eq!((play.rollout.state, switches), (state, switched));
     }
 }
@@ -280,16 +329,29 @@ fn canaries_are_fewer_than_all_and_bad_policies_are_named() {
         ..policy()
     };
     assert_eq!(ask(with(Canaries::Count(2))), Err(PlanError::OnlyCanaries));
-    assert!(matches!(ask(with(Canaries::Count(0))), Err(PlanError::Policy(_))));
-    assert!(matches!(ask(with(Canaries::Hosts(vec![]))), Err(PlanError::Policy(_))));
+    assert!(matches!(
+        ask(with(Canaries::Count(0))),
+        Err(PlanError::Policy(_))
+    ));
+    assert!(matches!(
+        ask(with(Canaries::Hosts(vec![]))),
+        Err(PlanError::Policy(_))
+    ));
     let one = ask(with(Canaries::Count(1))).unwrap();
     assert_eq!((one.waves[0].canary, one.waves[0].hosts.len()), (true, 1));
-    for stages in [vec![], vec![Stage::Switch, Stage::Pull], vec![Stage::Pull, Stage::Pull]] {
+    for stages in [
+        vec![],
+        vec![Stage::Switch, Stage::Pull],
+        vec![Stage::Pull, Stage::Pull],
+    ] {
         let policy = Policy { stages, ..policy() };
         assert!(matches!(ask(policy), Err(PlanError::Policy(_))));
     }
     assert!(serde_json::from_str::<Policy>(r#"{"soak":1}"#).is_err());
-    assert_eq!(serde_json::from_str::<Policy>("{}").unwrap(), Policy::default());
+    assert_eq!(
+        serde_json::from_str::<Policy>("{}").unwrap(),
+        Policy::default()
+    );
     let text = r#"{"hosts":{"selector":"web-*"},"policy":{"canaries":{"count":1},"max_in_flight":{"percent":25},"on_failure":{"continue_up_to":2},"roll_back":"failed-hosts"}}"#;
     let ask: Ask = serde_json::from_str(text).unwrap();
     assert_eq!(ask.policy.max_in_flight.limit(10), 2);
@@ -306,7 +368,10 @@ fn d12_a_stored_rollout_goes_on_where_it_was() {
         play
     };
     let order = |play: &Play| -> Vec<(HostId, Op)> {
-        play.sent.iter().map(|sent| (sent.host.clone(), sent.op)).collect()
+        play.sent
+            .iter()
+            .map(|sent| (sent.host.clone(), sent.op))
+            .collect()
     };
     let mut crashes = 0;
     for at in 0..20 {

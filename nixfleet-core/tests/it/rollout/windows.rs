@@ -1,8 +1,8 @@
 //! Windows against a slow reference: every minute of weeks around changes of the clock (law D7).
 
+use nixfleet_core::Timestamp;
 use nixfleet_core::selector::HostLabels;
 use nixfleet_core::window::{ActionClass, Opening, Window, Zone, opening};
-use nixfleet_core::Timestamp;
 
 const DAY: i64 = 86_400;
 /// 2026-01-01T00:00:00Z.
@@ -27,25 +27,45 @@ fn zones() -> Vec<(Zone, Vec<i64>)> {
         (Zone::utc(), vec![87]),
         (zone("Asia/Kolkata", 19_800, &[]), vec![87]),
         (
-            zone("Europe/Vienna", 3600, &[(at(87, 1, 0), 7200), (at(297, 1, 0), 3600)]),
+            zone(
+                "Europe/Vienna",
+                3600,
+                &[(at(87, 1, 0), 7200), (at(297, 1, 0), 3600)],
+            ),
             vec![87, 297],
         ),
         (
-            zone("America/New_York", -18_000, &[(at(66, 7, 0), -14_400), (at(304, 6, 0), -18_000)]),
+            zone(
+                "America/New_York",
+                -18_000,
+                &[(at(66, 7, 0), -14_400), (at(304, 6, 0), -18_000)],
+            ),
             vec![66, 304],
         ),
         (
-            zone("America/St_Johns", -12_600, &[(at(66, 5, 30), -9000), (at(304, 4, 30), -12_600)]),
+            zone(
+                "America/St_Johns",
+                -12_600,
+                &[(at(66, 5, 30), -9000), (at(304, 4, 30), -12_600)],
+            ),
             vec![66, 304],
         ),
         (
             // The clock skips from midnight to one.
-            zone("America/Havana", -18_000, &[(at(66, 5, 0), -14_400), (at(304, 5, 0), -18_000)]),
+            zone(
+                "America/Havana",
+                -18_000,
+                &[(at(66, 5, 0), -14_400), (at(304, 5, 0), -18_000)],
+            ),
             vec![66, 304],
         ),
         (
             // Half an hour.
-            zone("Australia/Lord_Howe", 39_600, &[(at(93, 15, 0), 37_800), (at(275, 15, 30), 39_600)]),
+            zone(
+                "Australia/Lord_Howe",
+                39_600,
+                &[(at(93, 15, 0), 37_800), (at(275, 15, 30), 39_600)],
+            ),
             vec![93, 275],
         ),
     ]
@@ -110,12 +130,17 @@ impl Slow {
 
     fn moment(&self, wanted: i64) -> i64 {
         let index = self.local.iter().position(|local| *local >= wanted);
-        index.map_or(i64::MAX, |index| self.first + i64::try_from(index).unwrap() * 60)
+        index.map_or(i64::MAX, |index| {
+            self.first + i64::try_from(index).unwrap() * 60
+        })
     }
 
     fn open(&self, window: &Window) -> Vec<bool> {
         let mut open = vec![false; self.local.len()];
-        let (from, to) = (i64::from(window.from.minutes()), i64::from(window.to.minutes()));
+        let (from, to) = (
+            i64::from(window.from.minutes()),
+            i64::from(window.to.minutes()),
+        );
         let days = self.local[0].div_euclid(DAY)..=self.local[self.local.len() - 1].div_euclid(DAY);
         for day in days {
             // 1970-01-01 was a Thursday.
@@ -124,7 +149,11 @@ impl Slow {
             if !window.days.is_empty() && !window.days.iter().any(named) {
                 continue;
             }
-            let length = if to <= from { to + 24 * 60 - from } else { to - from };
+            let length = if to <= from {
+                to + 24 * 60 - from
+            } else {
+                to - from
+            };
             let begin = self.moment(day * DAY + from * 60);
             let end = self.moment(day * DAY + (from + length) * 60);
             for (index, slot) in open.iter_mut().enumerate() {
@@ -149,13 +178,15 @@ fn d07_windows_are_what_a_slow_reference_says_at_every_minute_around_changes_of_
                 // The first and last days lack what reaches in from outside.
                 let inside = 2 * 24 * 60..19 * 24 * 60;
                 for index in inside.clone() {
-                    let now = Timestamp::from_seconds(slow.first + i64::try_from(index).unwrap() * 60);
+                    let now =
+                        Timestamp::from_seconds(slow.first + i64::try_from(index).unwrap() * 60);
                     let told = window.covers(now, &zone);
                     assert_eq!(told, open[index], "{} {shape} at {now}", zone.name);
                     minutes += 1;
                 }
                 for index in inside.step_by(97) {
-                    let now = Timestamp::from_seconds(slow.first + i64::try_from(index).unwrap() * 60);
+                    let now =
+                        Timestamp::from_seconds(slow.first + i64::try_from(index).unwrap() * 60);
                     let expected = open.iter().skip(index).position(|open| *open);
                     let told = opening(
                         std::iter::once((&window, &zone)),
