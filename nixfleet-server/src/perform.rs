@@ -93,8 +93,11 @@ impl Performer {
                 }
                 Effect::Publish(delta) => deltas.push(delta),
                 Effect::Reply { request, reply } => replies.push((request, reply)),
-                // No forge is configured, so nothing is asked of one and nothing is told of updates.
-                Effect::Persist(_) | Effect::Forge(_) | Effect::Notify(_) => {}
+                Effect::Notify(notice) => {
+                    tracing::info!(kind = notice.kind.code(), title = notice.title, "notice");
+                }
+                // No forge is configured, so nothing is asked of one.
+                Effect::Persist(_) | Effect::Forge(_) => {}
             }
         }
         self.feed.publish(deltas);
@@ -147,7 +150,9 @@ impl Performer {
                 | Record::Event(_)
                 | Record::Audit(_)
                 | Record::Version(_)
-                | Record::Update(_) => {}
+                | Record::Update(_)
+                | Record::Rollout(_)
+                | Record::Settings(_) => {}
             }
         }
     }

@@ -171,7 +171,7 @@ impl Fleet {
             working: self.working_command(&host.open).map(working),
             presence: record.presence,
             hold: record.hold.as_ref(),
-            quarantined: self.runs_quarantined(record),
+            quarantined: self.given_up(record),
             identity_conflict: host.identity_conflict,
             remote_in_grace: self.watch.in_grace(),
         }

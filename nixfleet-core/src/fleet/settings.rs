@@ -43,6 +43,14 @@ pub struct Quarantined {
     pub why: String,
 }
 
+impl Quarantined {
+    /// Whether a rollout put it there, and not a person by a rollback of theirs.
+    #[must_use]
+    pub fn by_rollout(&self) -> bool {
+        Actor::Automation(self.by.clone()).as_rollout().is_some()
+    }
+}
+
 /// What selectors see of a host.
 pub(super) fn labels(record: &HostRecord) -> HostLabels<'_> {
     HostLabels {
@@ -100,15 +108,13 @@ impl Fleet {
         all.find(|one| one.target.commit == target.commit)
     }
 
-    /// Whether a host runs, or tried to run, what is quarantined.
-    pub(super) fn runs_quarantined(&self, record: &HostRecord) -> bool {
-        let deployed = record.observation.deployed.as_ref();
-        let commit = deployed.and_then(|deployed| deployed.commit?.full());
-        let by_rollout = record.hold.as_ref().map(|hold| hold.by.as_str());
+    /// Whether automation gave up on a host: a rollout brought it back and holds it.
+    pub(super) fn given_up(&self, record: &HostRecord) -> bool {
+        let by = record.hold.as_ref().map(|hold| hold.by.as_str());
         self.settings
             .quarantine
             .iter()
-            .any(|one| commit == Some(one.target.commit) || by_rollout == Some(one.by.as_str()))
+            .any(|one| one.by_rollout() && by == Some(one.by.as_str()))
     }
 
     pub(super) fn put_in_quarantine(
@@ -146,7 +152,7 @@ impl Fleet {
         let Some(desired) = Target::desired(&self.desired.remote) else {
             return;
         };
-        let other = |one: &&Quarantined| one.target.commit != desired.commit;
+        let other = |one: &&Quarantined| one.by_rollout() && one.target.commit != desired.commit;
         let by: Vec<String> = self
             .settings
             .quarantine

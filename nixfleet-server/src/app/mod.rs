@@ -141,6 +141,8 @@ impl Server {
             remote_configured,
             store_intact: intact,
             updates: None,
+            tests_after_switch: false,
+            host_driven: false,
         };
         let output = Output::open(config.data_dir.join("output")).map_err(StartError::Output)?;
         let output = Arc::new(output);

@@ -23,6 +23,8 @@ pub fn config() -> FleetConfig {
         remote_configured: true,
         store_intact: true,
         updates: None,
+        tests_after_switch: false,
+        host_driven: false,
     }
 }
 
@@ -143,7 +145,8 @@ fn records(effects: Vec<Effect>) -> Vec<Record> {
             | Effect::Close { .. }
             | Effect::Publish(_)
             | Effect::Reply { .. }
-            | Effect::ReadRemote => None,
+            | Effect::ReadRemote
+            | Effect::Notify(_) => None,
         })
         .collect()
 }
