@@ -214,7 +214,9 @@ impl World {
             | Effect::Close { .. }
             | Effect::Publish(_)
             | Effect::Reply { .. }
-            | Effect::ReadRemote => None,
+            | Effect::ReadRemote
+            | Effect::Forge(_)
+            | Effect::Notify(_) => None,
         });
         self.stored.commit(stored);
         let mut persisting = true;
@@ -249,7 +251,7 @@ impl World {
                     self.replica.apply(ServerMessage::Delta(deltas));
                 }
                 Effect::Reply { reply, .. } => self.replies.push(reply),
-                Effect::ReadRemote => {}
+                Effect::ReadRemote | Effect::Forge(_) | Effect::Notify(_) => {}
             }
         }
     }

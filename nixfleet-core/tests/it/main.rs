@@ -26,5 +26,6 @@ mod reference;
 mod scripts;
 mod simulation;
 mod tables;
+mod update;
 mod vectors;
 mod witness;

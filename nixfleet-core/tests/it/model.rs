@@ -261,7 +261,11 @@ impl World {
                         self.cut();
                     }
                 }
-                Effect::Publish(_) | Effect::Reply { .. } | Effect::ReadRemote => {}
+                Effect::Publish(_)
+                | Effect::Reply { .. }
+                | Effect::ReadRemote
+                | Effect::Forge(_)
+                | Effect::Notify(_) => {}
             }
         }
     }
@@ -272,7 +276,7 @@ impl World {
             Record::Command(command) => self.store_command(command),
             Record::Remote(watch) => self.stored.remote = Some(watch),
             Record::Version(version) => self.stored.version = version,
-            Record::HostRemoved(_) | Record::Event(_) | Record::Audit(_) => {}
+            Record::HostRemoved(_) | Record::Event(_) | Record::Audit(_) | Record::Update(_) => {}
         }
     }
 

@@ -52,7 +52,9 @@ impl Witness {
             | Effect::Send { .. }
             | Effect::Close { .. }
             | Effect::Reply { .. }
-            | Effect::ReadRemote => None,
+            | Effect::ReadRemote
+            | Effect::Forge(_)
+            | Effect::Notify(_) => None,
         });
         let published: Vec<Arc<Delta>> = published.collect();
         if let Some(message) = frame(&published) {

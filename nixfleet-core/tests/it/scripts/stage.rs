@@ -209,6 +209,7 @@ impl Stage {
                 Effect::Publish(_) => {}
                 Effect::Reply { reply, .. } => self.tell_reply(&reply),
                 Effect::ReadRemote => self.read_remote(),
+                Effect::Forge(_) | Effect::Notify(_) => {}
             }
         }
         self.stored.commit(stored);

@@ -196,6 +196,7 @@ impl World {
                 Effect::Publish(delta) => deltas.push(delta),
                 Effect::Reply { .. } => {}
                 Effect::ReadRemote => self.next_read = self.now,
+                Effect::Forge(_) | Effect::Notify(_) => {}
             }
         }
         self.commit(&mut transaction);
