@@ -72,6 +72,7 @@ fn config() -> FleetConfig {
         },
         remote_configured: true,
         store_intact: true,
+        host_driven: false,
         tests_after_switch: false,
         updates: None,
     }
@@ -217,6 +218,7 @@ impl World {
             | Effect::Publish(_)
             | Effect::Reply { .. }
             | Effect::ReadRemote
+            | Effect::Forge(_)
             | Effect::Notify(_) => None,
         });
         self.stored.commit(stored);
@@ -252,7 +254,7 @@ impl World {
                     self.replica.apply(ServerMessage::Delta(deltas));
                 }
                 Effect::Reply { reply, .. } => self.replies.push(reply),
-                Effect::ReadRemote | Effect::Notify(_) => {}
+                Effect::ReadRemote | Effect::Forge(_) | Effect::Notify(_) => {}
             }
         }
     }

@@ -216,6 +216,16 @@ impl StageKind {
 }
 
 impl Stage {
+    /// The merge commit, once the pull request is known to be merged.
+    #[must_use]
+    pub const fn commit(&self) -> Option<CommitId> {
+        match self {
+            Stage::Reading { .. } | Stage::Calling { .. } => None,
+            Stage::Awaiting { commit, .. } | Stage::Deploying { commit, .. } => Some(*commit),
+            Stage::Ended { commit, .. } => *commit,
+        }
+    }
+
     /// Its kind; `None` once the job has ended.
     #[must_use]
     pub const fn kind(&self) -> Option<StageKind> {

@@ -21,6 +21,16 @@ use crate::time::Timestamp;
 /// What a job was told, for the message if it ends.
 type Told = (Happening, String);
 
+/// What came with it.
+#[derive(Clone, Copy)]
+enum Seen<'a> {
+    Nothing,
+    /// The pull request.
+    Pr(&'a PullRequest),
+    /// The desired state shows the merge; the hash of its lock, where that is known.
+    Branch(Option<LockHash>),
+}
+
 impl Updates {
     /// Asks for a merge, and for what follows. A pull request that is merged already is a success.
     ///
@@ -140,7 +150,11 @@ impl Updates {
             }
             Ok(Some(pr)) => (self.classify(&pr, now), Some(pr)),
         };
-        self.advance(happening, pr.as_deref(), now);
+        self.advance(
+            happening,
+            pr.as_deref().map_or(Seen::Nothing, Seen::Pr),
+            now,
+        );
     }
 
     fn unread(&mut self, why: &ForgeFailure) -> Told {
@@ -259,15 +273,19 @@ impl Updates {
             state: PrState::Merged { commit },
             ..known.pr.clone()
         });
-        self.advance(told, merged.as_ref(), now);
+        self.advance(told, merged.as_ref().map_or(Seen::Nothing, Seen::Pr), now);
     }
 
     /// Carries out the row of the table for what happened.
-    fn advance(&mut self, told: Told, pr: Option<&PullRequest>, now: Timestamp) {
+    fn advance(&mut self, told: Told, seen: Seen<'_>, now: Timestamp) {
         let (on, why) = told;
         let kind = self.state.job.as_ref().and_then(|job| job.stage.kind());
         let Some(row) = kind.and_then(|kind| job_row(kind, on)) else {
             return;
+        };
+        let (number, commit) = match &self.state.job {
+            Some(job) => (job.number, job.stage.commit()),
+            None => return,
         };
         match row.next {
             Next::Call => self.enter(Stage::Calling { at: now }, now),
@@ -275,34 +293,41 @@ impl Updates {
             Next::ReadHeadMoved => self.enter_reading(Because::HeadMoved, now, now),
             Next::ReadNotMergeable => self.enter_reading(Because::NotMergeable, now, now),
             Next::ReadAgain => self.read_again(now),
-            Next::Merged => self.merged_as_asked(pr, now),
+            Next::Merged => {
+                if let Seen::Pr(pr) = seen {
+                    self.merged_as_asked(pr, now);
+                }
+            }
             Next::MergedOtherwise => {
-                if let Some(pr) = pr {
+                if let Seen::Pr(pr) = seen {
                     let commit = merge_commit(pr);
                     self.record_merge(pr, commit, now);
                     self.end(false, why, commit, now);
                 }
             }
-            Next::Deploy | Next::EndWell => {}
-            Next::EndBadly => {
-                let settled = self.state.job.as_ref().map(|job| job.number);
-                if let Some(number) = settled {
-                    self.state.unsettled.remove(&number);
+            Next::Deploy => {
+                if let (Seen::Branch(lock), Some(commit)) = (seen, commit) {
+                    self.deploy(commit, lock, now);
                 }
-                self.end(false, why, None, now);
+            }
+            Next::EndWell => self.end(true, why, commit, now),
+            Next::EndBadly => {
+                self.state.unsettled.remove(&number);
+                self.end(false, why, commit, now);
             }
             Next::EndUnknown => {
-                let number = self.state.job.as_ref().map(|job| job.number);
-                if let Some(number) = number {
-                    self.state.missing.insert(number, now + SETTLING);
-                }
-                self.end(
-                    false,
-                    format!("nobody knows whether it is merged: {why}"),
-                    None,
-                    now,
-                );
+                self.state.missing.insert(number, now + SETTLING);
+                let why = format!("nobody knows whether it is merged: {why}");
+                self.end(false, why, commit, now);
             }
+        }
+    }
+
+    fn deploy(&mut self, commit: CommitId, lock: Option<LockHash>, now: Timestamp) {
+        let progress = super::job::Progress::default();
+        self.enter(Stage::Deploying { commit, progress }, now);
+        if let Some(order) = self.deploy_order(commit, lock) {
+            self.push(UpdateStep::Deploy(Box::new(order)));
         }
     }
 
@@ -326,8 +351,7 @@ impl Updates {
         }
     }
 
-    fn merged_as_asked(&mut self, pr: Option<&PullRequest>, now: Timestamp) {
-        let Some(pr) = pr else { return };
+    fn merged_as_asked(&mut self, pr: &PullRequest, now: Timestamp) {
         let commit = merge_commit(pr);
         self.record_merge(pr, commit, now);
         let deploys = matches!(
@@ -364,18 +388,14 @@ impl Updates {
         };
         let (commit, until) = (*commit, *until);
         if let Some(lock) = shows(desired, commit) {
-            let progress = super::job::Progress::default();
-            self.enter(Stage::Deploying { commit, progress }, now);
-            if let Some(order) = self.deploy_order(commit, lock) {
-                self.push(UpdateStep::Deploy(Box::new(order)));
-            }
+            self.advance((Happening::Shown, String::new()), Seen::Branch(lock), now);
         } else if until <= now {
             let why = format!(
                 "the tracked branch did not show the merge commit {} in time: no rollout was \
                  started; start one once it does",
                 commit.short()
             );
-            self.end(false, why, Some(commit), now);
+            self.advance((Happening::NotShown, why), Seen::Nothing, now);
         } else {
             self.look_again(now);
         }
@@ -383,12 +403,12 @@ impl Updates {
 
     /// Tells that the rollout of the job ended, or that it was not started.
     pub fn deploy_ended(&mut self, well: bool, why: &str, now: Timestamp) {
-        let Some(Stage::Deploying { commit, .. }) = self.state.job.as_ref().map(|job| &job.stage)
-        else {
-            return;
+        let happening = if well {
+            Happening::DeployedWell
+        } else {
+            Happening::DeployedBadly
         };
-        let commit = *commit;
-        self.end(well, clean(why, 300), Some(commit), now);
+        self.advance((happening, clean(why, 300)), Seen::Nothing, now);
     }
 
     pub(super) fn revert_answer(&mut self, answer: RevertAnswer, now: Timestamp) {

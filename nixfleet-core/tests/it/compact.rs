@@ -438,6 +438,7 @@ impl Story {
             },
             remote_configured: true,
             store_intact: true,
+            host_driven: false,
             tests_after_switch: false,
             updates: None,
         };

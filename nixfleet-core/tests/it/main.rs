@@ -27,5 +27,6 @@ mod rollout;
 mod scripts;
 mod simulation;
 mod tables;
+mod update;
 mod vectors;
 mod witness;

@@ -150,6 +150,7 @@ fn fleet_config() -> FleetConfig {
         },
         remote_configured: true,
         store_intact: true,
+        host_driven: false,
         tests_after_switch: false,
         updates: None,
     }
@@ -266,6 +267,7 @@ impl World {
                 Effect::Publish(_)
                 | Effect::Reply { .. }
                 | Effect::ReadRemote
+                | Effect::Forge(_)
                 | Effect::Notify(_) => {}
             }
         }
@@ -281,7 +283,8 @@ impl World {
             | Record::Event(_)
             | Record::Audit(_)
             | Record::Rollout(_)
-            | Record::Settings(_) => {}
+            | Record::Settings(_)
+            | Record::Update(_) => {}
         }
     }
 

@@ -53,6 +53,7 @@ impl Witness {
             | Effect::Close { .. }
             | Effect::Reply { .. }
             | Effect::ReadRemote
+            | Effect::Forge(_)
             | Effect::Notify(_) => None,
         });
         let published: Vec<Arc<Delta>> = published.collect();

@@ -6,6 +6,7 @@ use http::StatusCode;
 use nixfleet_core::admission::Refusal;
 use nixfleet_core::fleet::{Reply, Request};
 use nixfleet_core::host::Actor;
+use nixfleet_core::update::UpdateRefusal;
 use nixfleet_core::{CommandId, HostId, Op};
 use serde::Deserialize;
 
@@ -172,6 +173,23 @@ pub(super) fn refused(refusal: &Refusal) -> Problem {
     )
     .detail(refusal.sentence())
     .with("help", refusal.what_would_help())
+}
+
+/// Nothing was done about an update: 404 if it is not known, else 409, with its code.
+pub(super) fn update_refused(refusal: &UpdateRefusal) -> Problem {
+    let status = match refusal {
+        UpdateRefusal::UnknownPr(_) => StatusCode::NOT_FOUND,
+        UpdateRefusal::NotConfigured
+        | UpdateRefusal::StoreDamaged
+        | UpdateRefusal::Busy(_)
+        | UpdateRefusal::NotEligible { .. }
+        | UpdateRefusal::NeedsReason { .. }
+        | UpdateRefusal::HeadMoved(_)
+        | UpdateRefusal::NotMerged(_)
+        | UpdateRefusal::AlreadyReverted(_)
+        | UpdateRefusal::DirectRevertOff => StatusCode::CONFLICT,
+    };
+    Problem::new(status, refusal.code(), "The request was refused").detail(refusal.to_string())
 }
 
 /// 422: well-formed, but not something that can be done.

@@ -14,7 +14,7 @@ use warp::reply::Response;
 
 use super::api::{
     Api, actor, demand, host_id, permission_for, refused, unexpected, unknown_command,
-    unknown_host, unprocessable,
+    unknown_host, unprocessable, update_refused,
 };
 use super::{Route, answer, any_of, content, idempotency};
 use crate::auth::{Permission, Principal, filters};

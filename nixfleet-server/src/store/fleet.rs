@@ -7,6 +7,7 @@ use nixfleet_core::fleet::{FleetSettings, HostRecord, Record, Snapshot};
 use nixfleet_core::lifecycle::Command;
 use nixfleet_core::rollout::Rollout;
 use nixfleet_core::sync::EventView;
+use nixfleet_core::update::StoredUpdates;
 use nixfleet_core::{HostId, StateVersion, Timestamp};
 use serde::de::DeserializeOwned;
 use sqlx::FromRow;

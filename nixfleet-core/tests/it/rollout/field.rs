@@ -45,6 +45,8 @@ fn config(tests_after_switch: bool) -> FleetConfig {
         },
         remote_configured: true,
         store_intact: true,
+        host_driven: false,
+        updates: None,
         tests_after_switch,
     }
 }
@@ -209,7 +211,7 @@ impl Field {
                     self.replica.apply(ServerMessage::Delta(deltas));
                 }
                 Effect::Reply { reply, .. } => self.replies.push(reply),
-                Effect::ReadRemote => {}
+                Effect::ReadRemote | Effect::Forge(_) => {}
                 Effect::Notify(notice) => self.notices.push(*notice),
             }
         }

@@ -125,6 +125,7 @@ impl Hosts {
             });
         let actor = Actor::Person("admin".into());
         let context = PlanContext {
+            target_to_come: false,
             hosts: candidates.collect(),
             desired: Some(target()),
             actor: &actor,

@@ -52,6 +52,7 @@ pub fn config() -> FleetConfig {
         },
         remote_configured: true,
         store_intact: true,
+        host_driven: false,
         tests_after_switch: false,
         updates: None,
     }
@@ -210,7 +211,7 @@ impl Stage {
                 Effect::Publish(_) => {}
                 Effect::Reply { reply, .. } => self.tell_reply(&reply),
                 Effect::ReadRemote => self.read_remote(),
-                Effect::Notify(_) => {}
+                Effect::Forge(_) | Effect::Notify(_) => {}
             }
         }
         self.stored.commit(stored);

@@ -131,6 +131,8 @@ pub fn reply(reply: &Reply, number: impl Fn(CommandId) -> String) -> Vec<String>
             })
             .collect(),
         Reply::Done => vec!["done".to_owned()],
+        Reply::JobStarted { job } => vec![format!("job {job}")],
+        Reply::UpdateRefused(why) => vec![format!("refused: {}: {why}", why.code())],
         Reply::UnknownHost(host) => vec![format!("unknown host {host}")],
         Reply::UnknownCommand => vec!["unknown command".to_owned()],
         Reply::Refused(refusal) => {

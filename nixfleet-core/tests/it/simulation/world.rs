@@ -76,6 +76,7 @@ fn config() -> FleetConfig {
         },
         remote_configured: true,
         store_intact: true,
+        host_driven: false,
         tests_after_switch: false,
         updates: None,
     }
@@ -197,7 +198,7 @@ impl World {
                 Effect::Publish(delta) => deltas.push(delta),
                 Effect::Reply { .. } => {}
                 Effect::ReadRemote => self.next_read = self.now,
-                Effect::Notify(_) => {}
+                Effect::Forge(_) | Effect::Notify(_) => {}
             }
         }
         self.commit(&mut transaction);
