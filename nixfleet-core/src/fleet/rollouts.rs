@@ -250,6 +250,9 @@ impl Fleet {
         prune_rollouts(&mut stored);
         for mut rollout in stored {
             rollout.resume(now);
+            if !rollout.state.is_terminal() {
+                turn.rollouts.insert(rollout.id);
+            }
             turn.change(crate::sync::Change::RolloutUpdated(Box::new(
                 rollout.view(),
             )));

@@ -377,6 +377,9 @@ impl Rollout {
     /// It was read back after the server was away. What happened meanwhile was not seen: the soak
     /// begins anew, and waits for what comes back by itself do too.
     pub fn resume(&mut self, now: Timestamp) {
+        if self.state.is_terminal() {
+            return;
+        }
         self.visible_by = self.visible_by.max(now + VISIBLE_BOUND);
         if let Some(soak) = &mut self.soak {
             soak.good_since = None;

@@ -19,6 +19,7 @@ const SOAK: u64 = 600;
 
 struct Sweep {
     runs: usize,
+    after_planning: usize,
     commands: usize,
     ends: std::collections::BTreeMap<RolloutState, usize>,
     broken: Vec<(&'static str, String)>,
@@ -48,16 +49,21 @@ fn sweep() -> &'static Sweep {
     SWEEP.get_or_init(|| {
         let mut sweep = Sweep {
             runs: 0,
+            after_planning: 0,
             commands: 0,
             ends: std::collections::BTreeMap::new(),
             broken: Vec::new(),
         };
         for bits in multisets() {
             let flags = bits.map(Flags::of);
-            // Everything but being a canary happens right after planning, which is the harder case:
-            // a plan leaves out hosts that are held or away already.
+            // A plan leaves out hosts that are held or away already. Where that leaves nobody, or no
+            // canary, all of that happens right after planning instead.
             let planned = flags.map(|flags| Flags::of(u8::from(flags.canary)));
-            let plan = Hosts::of(&planned).plan(&policy(), &PRIORITIES).unwrap();
+            let plan = Hosts::of(&flags).plan(&policy(), &PRIORITIES);
+            let plan = plan.unwrap_or_else(|_| {
+                sweep.after_planning += 256;
+                Hosts::of(&planned).plan(&policy(), &PRIORITIES).unwrap()
+            });
             let fresh = Play::new(Hosts::of(&flags), plan.clone(), &[]);
             for outcomes in outcomes() {
                 let mut play = fresh.clone();
@@ -75,8 +81,8 @@ fn sweep() -> &'static Sweep {
             }
         }
         println!(
-            "rollouts: {} runs, {} commands, ends {:?}",
-            sweep.runs, sweep.commands, sweep.ends
+            "rollouts: {} runs ({} with flags set after planning), {} commands, ends {:?}",
+            sweep.runs, sweep.after_planning, sweep.commands, sweep.ends
         );
         sweep
     })
