@@ -13,8 +13,8 @@ use crate::lifecycle::Target;
 use crate::notice::{Notice, NoticeKind};
 use crate::op::Op;
 use crate::rollout::{
-    Act, Ask, AskKind, Candidate, Ended, HostStage, Plan, PlanContext, PlanError, RolledBack,
-    Rollout, RolloutState, Verb, VerbError, plan,
+    Act, Ask, AskKind, Candidate, Ended, HostStage, Plan, PlanContext, PlanError, RECONNECT_BOUND,
+    RolledBack, Rollout, RolloutState, Verb, VerbError, plan,
 };
 use crate::time::Timestamp;
 
@@ -42,22 +42,37 @@ impl From<NotStarted> for Reply {
     }
 }
 
+/// When something is planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// Somebody asks for a plan, or starts one.
+    Request,
+    /// Somebody asks for what would follow a merge; the target does not exist yet.
+    BeforeMerge,
+    /// The branch shows the merge. Nobody is there who could look at a plan again, and the server
+    /// may just have been restarted: agents get time to return.
+    AfterMerge,
+}
+
 impl Fleet {
     /// Who would take part in what is asked for, in which order. Starts nothing.
     ///
     /// # Errors
     /// [`PlanError`], which says what to change.
     pub fn plan(&self, ask: &Ask, actor: &Actor) -> Result<Plan, PlanError> {
-        self.plan_for(ask, actor, false)
+        self.plan_for(ask, actor, Occasion::Request)
     }
 
-    /// The same, or before the target exists: then the plan has none.
+    /// The same, on some occasion.
     pub(super) fn plan_for(
         &self,
         ask: &Ask,
         actor: &Actor,
-        target_to_come: bool,
+        occasion: Occasion,
     ) -> Result<Plan, PlanError> {
+        let target_to_come = occasion == Occasion::BeforeMerge;
+        let returning_since =
+            (occasion == Occasion::AfterMerge).then(|| self.clock - RECONNECT_BOUND);
         let hosts = self.hosts.values().map(|host| {
             let record = &host.record;
             let own = &record.identity.update_policy;
@@ -81,6 +96,7 @@ impl Fleet {
                 hosts: hosts.collect(),
                 desired,
                 target_to_come,
+                returning_since,
                 actor,
                 quarantined: quarantined.map(|one| one.why.clone()),
             },
@@ -109,7 +125,8 @@ impl Fleet {
         reason: Option<String>,
         now: Timestamp,
     ) -> Reply {
-        match self.begin_rollout(turn, actor, id, ask, confirm, reason, now) {
+        let occasion = Occasion::Request;
+        match self.begin_rollout(turn, actor, id, ask, occasion, confirm, reason, now) {
             Ok(plan) => Reply::RolloutStarted(Box::new(plan)),
             Err(why) => why.into(),
         }
@@ -123,6 +140,7 @@ impl Fleet {
         actor: &Actor,
         id: RolloutId,
         ask: &Ask,
+        occasion: Occasion,
         confirm: Option<PlanId>,
         reason: Option<String>,
         now: Timestamp,
@@ -134,7 +152,7 @@ impl Fleet {
         if let Some(known) = self.rollouts.get(&id) {
             return Ok(known.plan.clone());
         }
-        let plan = match self.plan(ask, actor) {
+        let plan = match self.plan_for(ask, actor, occasion) {
             Ok(plan) => plan,
             Err(why) => {
                 let row = AuditRecord::new(now, actor, "rollout.start", "refused");

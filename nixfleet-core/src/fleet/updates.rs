@@ -2,7 +2,7 @@
 //! calls, events, notices, and what clients see.
 
 use super::input::Reply;
-use super::rollouts::NotStarted;
+use super::rollouts::{NotStarted, Occasion};
 use super::turn::Turn;
 use super::{AuditRecord, Effect, Fleet, Record};
 use crate::admission::{PrState, Refusal, RefusalCode, WindowState};
@@ -59,7 +59,7 @@ impl Fleet {
     /// # Errors
     /// [`PlanError`], which says what to change.
     pub fn plan_deploy(&self, deploy: &Deploy, actor: &Actor) -> Result<Plan, PlanError> {
-        self.plan_for(&deploy.ask(None), actor, true)
+        self.plan_for(&deploy.ask(None), actor, Occasion::BeforeMerge)
     }
 
     /// What maintenance windows and the quarantine say about automatic merges. A merge turns every
@@ -101,7 +101,8 @@ impl Fleet {
         };
         let ask = order.deploy.ask(Some(target));
         let (id, reason) = (order.deploy.rollout, order.reason.clone());
-        match self.begin_rollout(turn, &order.actor, id, &ask, None, reason, now) {
+        let occasion = Occasion::AfterMerge;
+        match self.begin_rollout(turn, &order.actor, id, &ask, occasion, None, reason, now) {
             Ok(plan) => DeployStart::started(plan.hosts().count()),
             Err(why) => DeployStart::NotStarted(format!(
                 "{} is merged as {}, but no rollout was started: {why}",

@@ -12,6 +12,7 @@ use crate::ids::{HostId, PlanId, RolloutId};
 use crate::lifecycle::Target;
 use crate::op::{Op, Performer};
 use crate::selector::Selector;
+use crate::time::Timestamp;
 
 /// Which hosts are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,10 +84,23 @@ pub struct PlanContext<'a> {
     pub desired: Option<Target>,
     /// Whether the target does not exist yet: a merge makes it.
     pub target_to_come: bool,
+    /// Hosts that went offline after this moment count as connected: their agents may be about to
+    /// return. The machine leaves them out if they do not.
+    pub returning_since: Option<Timestamp>,
     /// Who asks.
     pub actor: &'a Actor,
     /// Why automation must not deploy the target, if so.
     pub quarantined: Option<String>,
+}
+
+impl PlanContext<'_> {
+    fn is_connected(&self, presence: Presence) -> bool {
+        match presence {
+            Presence::Online => true,
+            Presence::NeverSeen => false,
+            Presence::Offline { since } => self.returning_since.is_some_and(|from| since >= from),
+        }
+    }
 }
 
 /// Who takes part, in which order. Nothing of it ever changes.
@@ -227,7 +241,7 @@ pub fn plan(ask: &Ask, context: &PlanContext<'_>) -> Result<Plan, PlanError> {
     let mut takes_part: Vec<&Candidate<'_>> = Vec::new();
     let mut skipped = Vec::new();
     for candidate in asked {
-        match skip(candidate, &ask.policy, named) {
+        match skip(candidate, &ask.policy, named, context) {
             None => takes_part.push(candidate),
             Some((reason, subject)) => skipped.push(SkippedHost {
                 host: candidate.host.clone(),
@@ -344,7 +358,7 @@ fn asked_for<'c, 'a>(
 ) -> Result<(Vec<&'c Candidate<'a>>, bool), PlanError> {
     match &ask.hosts {
         Targets::All => {
-            let online = |one: &&Candidate<'_>| one.presence == Presence::Online;
+            let online = |one: &&Candidate<'_>| context.is_connected(one.presence);
             Ok((context.hosts.iter().filter(online).collect(), false))
         }
         Targets::Selector(selector) => {
@@ -371,6 +385,7 @@ fn skip(
     candidate: &Candidate<'_>,
     policy: &Policy,
     named: bool,
+    context: &PlanContext<'_>,
 ) -> Option<(SkipReason, Option<String>)> {
     if let Some(hold) = candidate.hold {
         return Some((
@@ -382,6 +397,7 @@ fn skip(
         return Some((SkipReason::AutoUpdateOff, None));
     }
     match (candidate.presence, policy.offline) {
+        (presence, _) if context.is_connected(presence) => None,
         (Presence::Online, _) => None,
         (Presence::NeverSeen, _) => Some((SkipReason::NeverSeen, None)),
         (Presence::Offline { since }, Offline::Skip) => {

@@ -10,5 +10,5 @@ mod fleet;
 mod hostile;
 mod jobs;
 mod model;
-mod pull_requests;
+pub mod pull_requests;
 mod world;

@@ -15,11 +15,15 @@ use nixfleet_core::lifecycle::Target;
 use nixfleet_core::notice::Notice;
 use nixfleet_core::rollout::{Ask, Rollout, RolloutState, Targets, Verb};
 use nixfleet_core::sync::{Deltas, Replica, ServerMessage, parts};
+use nixfleet_core::update::{
+    ForgeAnswer, ForgeCall, MergeAnswer, PrNumber, PrState, RevertAnswer, UpdatePolicy,
+};
 use nixfleet_core::wire::agent::{AgentFrame, ServerFrame};
 use nixfleet_core::wire::{agent_message, decode_agent_frame, decode_server_frame, server_order};
 use nixfleet_core::{CommandId, ConnectionId, HostId, Op, RolloutId, Timestamp};
 
 use crate::simulation::machine::{Machine, commit, lock};
+use crate::update::pull_requests::benign;
 
 pub const ROLLOUT: RolloutId = RolloutId::from_bytes([9; 16]);
 pub const BEGIN: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -35,7 +39,7 @@ pub fn target(number: u64) -> Target {
     }
 }
 
-fn config(tests_after_switch: bool) -> FleetConfig {
+fn config(tests_after_switch: bool, updates: Option<UpdatePolicy>) -> FleetConfig {
     FleetConfig {
         server_version: "4.0.0".into(),
         agent_version: "4.0.0".into(),
@@ -46,7 +50,7 @@ fn config(tests_after_switch: bool) -> FleetConfig {
         remote_configured: true,
         store_intact: true,
         host_driven: false,
-        updates: None,
+        updates,
         tests_after_switch,
     }
 }
@@ -81,7 +85,11 @@ pub struct Field {
     /// Calls of the fleet so far, and the one after whose storing the server crashes.
     pub calls: usize,
     pub crash_at: Option<usize>,
+    /// Merges that the forge made, and reverts.
+    pub merged: Vec<ForgeCall>,
+    pub reverted: Vec<ForgeCall>,
     tests_after_switch: bool,
+    updates: Option<UpdatePolicy>,
     remote: u64,
     connection_of: BTreeMap<usize, ConnectionId>,
     connections: u64,
@@ -96,8 +104,23 @@ impl Field {
     }
 
     pub fn with(hosts: usize, crash_at: Option<usize>, tests_after_switch: bool) -> Self {
+        Self::made(hosts, crash_at, tests_after_switch, None)
+    }
+
+    /// With a forge that has this pull request.
+    pub fn with_forge(hosts: usize, crash_at: Option<usize>, policy: UpdatePolicy) -> Self {
+        Self::made(hosts, crash_at, false, Some(policy))
+    }
+
+    fn made(
+        hosts: usize,
+        crash_at: Option<usize>,
+        tests_after_switch: bool,
+        updates: Option<UpdatePolicy>,
+    ) -> Self {
         let stored = Snapshot::default();
-        let (fleet, effects) = Fleet::restore(config(tests_after_switch), stored.clone(), BEGIN);
+        let config = config(tests_after_switch, updates.clone());
+        let (fleet, effects) = Fleet::restore(config, stored.clone(), BEGIN);
         let mut field = Self {
             now: BEGIN,
             fleet,
@@ -116,6 +139,9 @@ impl Field {
             calls: 0,
             crash_at: None,
             tests_after_switch,
+            updates,
+            merged: Vec::new(),
+            reverted: Vec::new(),
             remote: 1,
             connection_of: BTreeMap::new(),
             connections: 0,
@@ -211,10 +237,44 @@ impl Field {
                     self.replica.apply(ServerMessage::Delta(deltas));
                 }
                 Effect::Reply { reply, .. } => self.replies.push(reply),
-                Effect::ReadRemote | Effect::Forge(_) => {}
+                Effect::ReadRemote => {}
+                Effect::Forge(call) => self.forge(call),
                 Effect::Notify(notice) => self.notices.push(*notice),
             }
         }
+    }
+
+    /// A forge with one pull request, whose merge is commit 2.
+    fn forge(&mut self, call: ForgeCall) {
+        let number = PrNumber(42);
+        let mut pr = benign();
+        if !self.merged.is_empty() {
+            pr.state = PrState::Merged {
+                commit: Some(commit(2)),
+            };
+        }
+        let answer = match call {
+            ForgeCall::List => {
+                let open = (pr.state == PrState::Open).then_some(pr);
+                ForgeAnswer::Listed(Ok(open.into_iter().collect()))
+            }
+            ForgeCall::Read { number } => ForgeAnswer::Read(number, Ok(Some(Box::new(pr)))),
+            ForgeCall::Merge { .. } => {
+                self.merged.push(call);
+                let commit = commit(2);
+                ForgeAnswer::Merged(number, MergeAnswer::Done { commit })
+            }
+            ForgeCall::Revert { .. } => {
+                self.reverted.push(call);
+                let url = "https://forge.example/o/config/pull/43".to_owned();
+                let opened = RevertAnswer::Opened {
+                    number: PrNumber(43),
+                    url,
+                };
+                ForgeAnswer::Reverted(number, opened)
+            }
+        };
+        self.server(Input::Forge(answer));
     }
 
     fn send(&mut self, connection: ConnectionId, frame: ServerFrame) {
@@ -338,7 +398,7 @@ impl Field {
     }
 
     pub fn crash(&mut self) {
-        let config = config(self.tests_after_switch);
+        let config = config(self.tests_after_switch, self.updates.clone());
         let (fleet, effects) = Fleet::restore(config, self.stored.clone(), self.now);
         self.fleet = fleet;
         self.inbox.clear();
@@ -434,6 +494,16 @@ impl Field {
     fn fresh_id(&mut self) -> CommandId {
         self.ids = self.ids.wrapping_add(1);
         CommandId::from_bytes([self.ids, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1])
+    }
+
+    /// Asks, and does not mind if the server crashes before it answers.
+    pub fn tell(&mut self, request: Request) {
+        self.server(Input::Request {
+            id: RequestId(1),
+            actor: Actor::Person("admin".into()),
+            request,
+        });
+        self.replies.clear();
     }
 
     pub fn ask(&mut self, request: Request) -> Reply {

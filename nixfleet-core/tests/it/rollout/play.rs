@@ -126,6 +126,7 @@ impl Hosts {
         let actor = Actor::Person("admin".into());
         let context = PlanContext {
             target_to_come: false,
+            returning_since: None,
             hosts: candidates.collect(),
             desired: Some(target()),
             actor: &actor,
