@@ -12,6 +12,7 @@ mod mermaid;
 mod numbers;
 mod rules;
 mod sheet;
+mod updates;
 mod words;
 
 pub use json::{ops_json, tables_json};
@@ -26,6 +27,7 @@ pub fn sheets() -> Vec<Sheet> {
     let mut all = rules::sheets();
     all.extend(catalogue::sheets());
     all.extend(lifecycle::sheets());
+    all.extend(updates::sheets());
     all.push(numbers::sheet());
     all.push(letters::sheet());
     all

@@ -444,7 +444,7 @@ fn e01_e04_e05_every_order_of_a_merge_keeps_the_laws() {
     let checker = model
         .checker()
         .threads(2)
-        .target_max_depth(13)
+        .target_max_depth(11)
         .spawn_bfs()
         .join();
     println!(
@@ -480,7 +480,7 @@ fn the_model_catches_its_mutants() {
         let checker = model
             .checker()
             .threads(2)
-            .target_max_depth(10)
+            .target_max_depth(8)
             .spawn_bfs()
             .join();
         let found = checker.discovery("every law holds");

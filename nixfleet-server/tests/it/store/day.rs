@@ -142,7 +142,9 @@ fn records(effects: Vec<Effect>) -> Vec<Record> {
             | Effect::Close { .. }
             | Effect::Publish(_)
             | Effect::Reply { .. }
-            | Effect::ReadRemote => None,
+            | Effect::ReadRemote
+            | Effect::Forge(_)
+            | Effect::Notify(_) => None,
         })
         .collect()
 }
