@@ -155,10 +155,9 @@ mod lock_texts {
     use super::ReadOrNot;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(
-        value: &ReadOrNot<(Vec<u8>, Vec<u8>)>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
+    type Locks = ReadOrNot<(Vec<u8>, Vec<u8>)>;
+
+    pub(super) fn serialize<S: Serializer>(value: &Locks, to: S) -> Result<S::Ok, S::Error> {
         let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
         match value {
             ReadOrNot::Read((base, head)) => ReadOrNot::Read((text(base), text(head))),
@@ -167,9 +166,7 @@ mod lock_texts {
         .serialize(to)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<ReadOrNot<(Vec<u8>, Vec<u8>)>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Locks, D::Error> {
         Ok(match ReadOrNot::<(String, String)>::deserialize(from)? {
             ReadOrNot::Read((base, head)) => {
                 ReadOrNot::Read((base.into_bytes(), head.into_bytes()))

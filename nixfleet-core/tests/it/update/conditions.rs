@@ -155,7 +155,8 @@ fn what_a_condition_means_to_people_is_what_happens_to_them() {
 #[test]
 fn what_is_not_known_is_never_taken_for_good() {
     let unread = || "the forge answered 502".to_owned();
-    let cases: [(Condition, fn(&mut PullRequest, String)); 3] = [
+    type Forget = fn(&mut PullRequest, String);
+    let cases: [(Condition, Forget); 3] = [
         (Condition::Files, |pr, why| {
             pr.files = ReadOrNot::NotRead(why)
         }),
