@@ -49,6 +49,7 @@ pub fn tables_json() -> Value {
         }))),
         "compact": super::letters::json(),
         "rollouts": super::rollouts::json(),
+        "updates": super::updates::json(),
         "rules": by_name(&TABLES, |table| (table.compartment.name().to_owned(), rules(table))),
         "overlays": OVERLAYS.iter().map(|row| json!({
             "id": row.id,

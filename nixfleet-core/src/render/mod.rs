@@ -13,6 +13,7 @@ mod numbers;
 mod rollouts;
 mod rules;
 mod sheet;
+mod updates;
 mod words;
 
 pub use json::{ops_json, tables_json};
@@ -28,6 +29,7 @@ pub fn sheets() -> Vec<Sheet> {
     all.extend(catalogue::sheets());
     all.extend(lifecycle::sheets());
     all.extend(rollouts::sheets());
+    all.extend(updates::sheets());
     all.push(numbers::sheet());
     all.push(letters::sheet());
     all

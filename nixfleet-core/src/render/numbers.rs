@@ -8,11 +8,12 @@ use crate::agent::{backoff, jobs, link};
 use crate::desired;
 use crate::lifecycle::timing;
 use crate::rollout;
+use crate::update;
 
 /// A bound in time, with its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Number {
-    /// Where it belongs: `lifecycle`, `remote`, `agent` or `rollout`.
+    /// Where it belongs: `lifecycle`, `remote`, `update`, `agent` or `rollout`.
     pub area: &'static str,
     /// Its name.
     pub name: &'static str,
@@ -55,6 +56,15 @@ pub const NUMBERS: &[Number] = &[
     number("lifecycle", "min-extension",  timing::MIN_EXTENSION,  "the shortest extension that is accepted"),
     number("remote",    "fetch-budget",   desired::FETCH_BUDGET,  "the longest that the three quick attempts of one reading may take together"),
     number("remote",    "max-grace",      desired::MAX_GRACE,     "the longest grace period after a failed reading that may be configured"),
+    number("update",    "between-mutations", update::BETWEEN_MUTATIONS, "the shortest time between two calls to the forge that change something"),
+    number("update",    "settling",       update::SETTLING,       "how long the forge gets to show what it did before it is read after an unclear answer"),
+    number("update",    "read-again",     update::READ_AGAIN,     "time before a failed reading of a pull request is tried again, times the failures in a row"),
+    number("update",    "until-shown",    update::UNTIL_SHOWN,    "how long the desired state may take to show a merge"),
+    number("update",    "look-again",     update::LOOK_AGAIN,     "time between two readings of the desired state while a merge is awaited in it"),
+    number("update",    "patience",       update::PATIENCE,       "how long a call about one pull request may take"),
+    number("update",    "list-patience",  update::LIST_PATIENCE,  "how long listing the pull requests may take"),
+    number("update",    "check-again",    update::CHECK_AGAIN,    "how soon a failed listing is tried again"),
+    number("update",    "max-pause",      update::MAX_PAUSE,      "the longest that a forge may ask not to be called for"),
     number("agent",     "kill-after",     jobs::KILL_AFTER,       "time from SIGTERM to SIGKILL for a process group"),
     number("agent",     "still-up",       jobs::STILL_UP_AFTER,   "how long a machine may stay up after its reboot command ended with 0"),
     number("agent",     "backoff-first",  backoff::FIRST,         "the first wait before reconnecting; it doubles, with full jitter"),

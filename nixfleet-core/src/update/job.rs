@@ -107,6 +107,9 @@ pub struct Job {
     pub tries: u8,
     /// How many readings in a row failed.
     pub unread: u8,
+    /// What the forge said when it refused the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
     /// When it was made.
     pub created: Timestamp,
     /// When it entered its stage.

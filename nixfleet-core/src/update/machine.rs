@@ -474,20 +474,24 @@ impl Updates {
                 .iter()
                 .find(|known: &&KnownPr| known.pr.number == number)
         };
-        let visible = all.into_iter().filter(|pr| {
-            pr.state == PrState::Open
-                && self.policy.lists(pr)
-                && !self.merged.contains_key(&pr.number)
-        });
+        let mut visible: Vec<PullRequest> = all
+            .into_iter()
+            .filter(|pr| {
+                pr.state == PrState::Open
+                    && self.policy.lists(pr)
+                    && !self.merged.contains_key(&pr.number)
+            })
+            .collect();
+        visible.sort_by_key(|pr| std::cmp::Reverse((pr.created_at, pr.number)));
+        visible.dedup_by_key(|pr| pr.number);
+        visible.truncate(MAX_OPEN);
         let mut open: Vec<KnownPr> = visible
+            .into_iter()
             .map(|pr| {
                 let before = known(pr.number);
                 KnownPr::new(pr, before, now)
             })
             .collect();
-        open.sort_by_key(|known| std::cmp::Reverse((known.pr.created_at, known.pr.number)));
-        open.dedup_by_key(|known| known.pr.number);
-        open.truncate(MAX_OPEN);
         let current = before.first().map(|known| known.pr.number);
         let busy = self.open_job().map(|job| job.number);
         for gone in before {
@@ -838,6 +842,7 @@ impl Updates {
             stage,
             tries: 0,
             unread: 0,
+            said: None,
             created: now,
             since: now,
         });

@@ -283,16 +283,21 @@ impl Updates {
         let Some(row) = kind.and_then(|kind| job_row(kind, on)) else {
             return;
         };
-        let (number, commit) = match &self.state.job {
-            Some(job) => (job.number, job.stage.commit()),
-            None => return,
+        let Some(job) = self.state.job.as_mut() else {
+            return;
+        };
+        let (number, commit) = (job.number, job.stage.commit());
+        let said = job.said.take();
+        let why = match &said {
+            Some(said) if why.is_empty() => format!("the forge did not merge {number}: {said}"),
+            Some(_) | None => why,
         };
         match row.next {
             Next::Call => self.enter(Stage::Calling { at: now }, now),
             Next::ReadUnclear => self.enter_reading(Because::Unclear, now + SETTLING, now),
-            Next::ReadHeadMoved => self.enter_reading(Because::HeadMoved, now, now),
-            Next::ReadNotMergeable => self.enter_reading(Because::NotMergeable, now, now),
-            Next::ReadAgain => self.read_again(now),
+            Next::ReadHeadMoved => self.read_refused(Because::HeadMoved, why, now),
+            Next::ReadNotMergeable => self.read_refused(Because::NotMergeable, why, now),
+            Next::ReadAgain => self.read_again(said, now),
             Next::Merged => {
                 if let Seen::Pr(pr) = seen {
                     self.merged_as_asked(pr, now);
@@ -341,10 +346,18 @@ impl Updates {
         self.enter(Stage::Reading { because, at }, now);
     }
 
-    fn read_again(&mut self, now: Timestamp) {
+    fn read_refused(&mut self, because: Because, said: String, now: Timestamp) {
+        if let Some(job) = self.state.job.as_mut() {
+            job.said = Some(clean(&said, 200));
+        }
+        self.enter_reading(because, now, now);
+    }
+
+    fn read_again(&mut self, said: Option<String>, now: Timestamp) {
         let Some(job) = self.state.job.as_mut() else {
             return;
         };
+        job.said = said;
         let wait = READ_AGAIN.saturating_mul(u32::from(job.unread));
         if let Stage::Reading { at, .. } = &mut job.stage {
             *at = now + wait;

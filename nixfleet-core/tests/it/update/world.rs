@@ -143,8 +143,10 @@ impl World {
             if asked.is_empty() {
                 return;
             }
+            for call in &asked {
+                self.watch(call);
+            }
             for call in asked {
-                self.watch(&call);
                 if answers == Some(0) {
                     continue;
                 }

@@ -34,7 +34,8 @@ async fn if_the_intent_cannot_be_journaled_nothing_is_sent_and_the_server_ends()
             | Record::Audit(_)
             | Record::Version(_)
             | Record::Rollout(_)
-            | Record::Settings(_) => false,
+            | Record::Settings(_)
+            | Record::Update(_) => false,
         })
     };
     assert!(on_record(&id), "control: and on record before");

@@ -146,6 +146,7 @@ fn records(effects: Vec<Effect>) -> Vec<Record> {
             | Effect::Publish(_)
             | Effect::Reply { .. }
             | Effect::ReadRemote
+            | Effect::Forge(_)
             | Effect::Notify(_) => None,
         })
         .collect()
