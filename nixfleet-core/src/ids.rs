@@ -131,6 +131,12 @@ impl CommitId {
         text
     }
 
+    /// The first sixteen digits as a number: ordered like the ids.
+    pub(crate) fn head(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.bytes;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+
     /// Whether the digits of `prefix` begin this commit id.
     #[must_use]
     pub fn starts_with(&self, prefix: &CommitPrefix) -> bool {

@@ -125,7 +125,8 @@ impl Command {
             return None;
         }
         if self.op == Op::Rollback {
-            return Some(Step::RecordDeployment(None));
+            let known = observation.deployed.is_some();
+            return known.then_some(Step::RecordDeployment(None));
         }
         let record = goal::infer_deployment(self, observation)?;
         Some(Step::RecordDeployment(Some(record)))
