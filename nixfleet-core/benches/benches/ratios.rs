@@ -8,7 +8,7 @@ use std::process::Command;
 
 use nixfleet_core::fleet::Effect;
 use nixfleet_core::lock::diff;
-use nixfleet_core::sync::{ServerMessage, frame, parts};
+use nixfleet_core::sync::{ServerMessage, parts, write_frame};
 use nixfleet_core::wire::{agent_message, decode_agent_frame};
 use nixfleet_core::{FlakeLock, assess, lock_hash};
 use nixfleet_core_benches::fleets::Connected;
@@ -231,7 +231,7 @@ fn c5_writing_a_delta(plan: Plan) {
             }),
             repeat(|| {
                 ours.clear();
-                serde_json::to_writer(&mut ours, &frame(black_box(one)).unwrap()).unwrap();
+                write_frame(&mut ours, black_box(one)).unwrap();
                 black_box(&ours);
             }),
             repeat(|| {
