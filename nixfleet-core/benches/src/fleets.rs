@@ -10,7 +10,7 @@ use nixfleet_core::host::{Actor, HostIdentity};
 use nixfleet_core::ids::ConnectionId;
 use nixfleet_core::report::AgentReport;
 use nixfleet_core::wire::{agent_message, decode_agent_frame};
-use nixfleet_core::{CommandId, HostId, Op, Timestamp};
+use nixfleet_core::{CommandId, HostId, Op, Phase, Timestamp};
 
 use crate::hosts::{NOW, desired};
 use crate::wire::heartbeat;
@@ -143,7 +143,7 @@ impl Connected {
         self.commands += 1;
         self.now = self.now + Duration::from_millis(10);
         let id = CommandId::from_bytes(u128::from(self.commands).to_be_bytes());
-        let dispatch = Dispatch::new(Op::RefreshGit, vec![(host(number), id)]);
+        let dispatch = Dispatch::new(Op::Pull, vec![(host(number), id)]);
         let request = Input::Request {
             id: RequestId(self.commands),
             actor: Actor::Person("admin".to_owned()),
@@ -153,12 +153,14 @@ impl Connected {
         for frame in [
             format!(r#"{{"type":"accepted","payload":{{"command_id":"{id}","pid":7}}}}"#),
             format!(
-                r#"{{"type":"status","payload":{{"status":"ok","command":"refresh-git","exit_code":0,"command_id":"{id}"}}}}"#
+                r#"{{"type":"status","payload":{{"status":"ok","command":"pull","exit_code":0,"command_id":"{id}"}}}}"#
             ),
             heartbeat(0, 0, 0.5),
         ] {
             effects += self.hear_text(number, &frame).len();
         }
+        let phase = self.fleet.command(id).map(|command| command.phase);
+        assert_eq!(phase, Some(Phase::Succeeded), "every command must end well");
         effects
     }
 }
