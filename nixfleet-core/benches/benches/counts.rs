@@ -196,10 +196,20 @@ fn allocations_of_assessing() {
         }
     });
     // Attentions are a list, and most hosts have none.
-    let with_attentions = hosts.iter().filter(|host| !assess(&host.situation(&desired)).attentions.is_empty());
+    let with_attentions = hosts
+        .iter()
+        .filter(|host| !assess(&host.situation(&desired)).attentions.is_empty());
     let allowed = with_attentions.count() as f64;
     let what = "allocations of 10,000 assessments, of which some have attentions";
-    report_count("C2", what, assessing.count_total as f64, Limits { gate: allowed, target: allowed });
+    report_count(
+        "C2",
+        what,
+        assessing.count_total as f64,
+        Limits {
+            gate: allowed,
+            target: allowed,
+        },
+    );
     // A counter that counts nothing would pass, too.
     let control = measure(|| drop(black_box(vec![1_u8])));
     assert_eq!(control.count_total, 1, "positive control");
@@ -208,7 +218,7 @@ fn allocations_of_assessing() {
 fn allocations_of_a_transition() {
     let mut fleet = Connected::new(1).fleet;
     let id = CommandId::from_bytes([7; 16]);
-    let mut dispatch = Dispatch::new(Op::Pull, vec![(host(0), id)]);
+    let mut dispatch = Dispatch::new(Op::Switch, vec![(host(0), id)]);
     dispatch.second_factor = Check::NotRequired;
     let request = Input::Request {
         id: RequestId(1),

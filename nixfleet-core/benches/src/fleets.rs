@@ -143,24 +143,27 @@ impl Connected {
         self.commands += 1;
         self.now = self.now + Duration::from_millis(10);
         let id = CommandId::from_bytes(u128::from(self.commands).to_be_bytes());
-        let dispatch = Dispatch::new(Op::Pull, vec![(host(number), id)]);
+        let dispatch = Dispatch::new(Op::Switch, vec![(host(number), id)]);
         let request = Input::Request {
             id: RequestId(self.commands),
             actor: Actor::Person("admin".to_owned()),
             request: Request::Dispatch(dispatch),
         };
         let mut effects = self.fleet.handle(request, self.now).len();
+        // The agent's record of its deployment names the command.
+        let record = format!(r#""clean":true,"command_id":"{id}""#);
+        let proof = heartbeat(0, 0, 0.5).replace(r#""clean":true"#, &record);
         for frame in [
             format!(r#"{{"type":"accepted","payload":{{"command_id":"{id}","pid":7}}}}"#),
             format!(
-                r#"{{"type":"status","payload":{{"status":"ok","command":"pull","exit_code":0,"command_id":"{id}"}}}}"#
+                r#"{{"type":"status","payload":{{"status":"ok","command":"switch","exit_code":0,"command_id":"{id}"}}}}"#
             ),
-            heartbeat(0, 0, 0.5),
+            proof,
         ] {
             effects += self.hear_text(number, &frame).len();
         }
         let phase = self.fleet.command(id).map(|command| command.phase);
-        assert_eq!(phase, Some(Phase::Succeeded), "every command must end well");
+        assert_eq!(phase, Some(Phase::Success), "every command ends well");
         effects
     }
 }

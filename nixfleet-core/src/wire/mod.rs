@@ -10,6 +10,7 @@ mod field;
 mod heartbeat;
 pub mod lock;
 mod order;
+mod place;
 pub mod situation;
 
 pub use convert::{AgentReport, WireError, agent_message, decode_agent_frame, decode_server_frame};
