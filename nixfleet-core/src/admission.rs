@@ -15,7 +15,7 @@ use crate::host::{
 };
 use crate::ids::{CommandId, HostId};
 use crate::lifecycle::{Baseline, CommandArgs, Target};
-use crate::op::Op;
+use crate::op::{Need, Op};
 use crate::time::Timestamp;
 
 /// A check that is made where commands enter the lifecycle, and not by this crate.
@@ -310,12 +310,26 @@ pub fn admit_to_queue(
 /// Every rule that says no, in the order in which they are checked; empty if it may run.
 #[must_use]
 pub fn refusals(request: &Request, conditions: &Conditions<'_>) -> Vec<Refusal> {
-    let gates = GATES
+    refusals_by(GATES, request.op.spec().needs, request, conditions)
+}
+
+/// The same by other lists: tests change them to see whether anybody would notice.
+#[must_use]
+pub fn refusals_by(
+    gates: &[Gate],
+    needs: &[Need],
+    request: &Request,
+    conditions: &Conditions<'_>,
+) -> Vec<Refusal> {
+    let gates = gates
         .iter()
         .filter_map(|gate| check::gate(*gate, request, conditions));
-    let needs = request.op.spec().needs.iter();
     let mut all: Vec<Refusal> = gates
-        .chain(needs.filter_map(|need| check::need(*need, request, conditions)))
+        .chain(
+            needs
+                .iter()
+                .filter_map(|need| check::need(*need, request, conditions)),
+        )
         .filter(|refusal| !(request.force && refusal.code.bypassed_by_force()))
         .collect();
     // Local changes fail two needs of a switch, and are said once.

@@ -28,6 +28,8 @@ pub struct CommitHistory {
     newest_first: Vec<CommitId>,
     /// Positions in `newest_first`, sorted by commit id (and by position for a repeated id).
     by_id: Vec<usize>,
+    /// The first digits of the ids in the order of `by_id`: close together, so that a look-up is quick.
+    heads: Vec<u64>,
     off_branch: BTreeMap<CommitId, OffBranch>,
     /// For each listed commit how many commits it reaches, itself included; empty if not counted.
     reachable: Vec<u32>,
@@ -104,9 +106,15 @@ impl CommitHistory {
     ) -> Self {
         let mut by_id: Vec<usize> = (0..newest_first.len()).collect();
         by_id.sort_unstable_by_key(|&position| (newest_first.get(position), position));
+        let heads = by_id
+            .iter()
+            .filter_map(|&position| newest_first.get(position))
+            .map(CommitId::head)
+            .collect();
         Self {
             newest_first,
             by_id,
+            heads,
             off_branch,
             reachable: Vec::new(),
         }
@@ -173,6 +181,9 @@ impl CommitHistory {
     /// ```
     #[must_use]
     pub fn position(&self, commit: &CommitId) -> Option<usize> {
+        if self.newest_first.first() == Some(commit) {
+            return Some(0);
+        }
         let (found, position) = self.listed_from(commit).next()?;
         (found == *commit).then_some(position)
     }
@@ -271,11 +282,17 @@ impl CommitHistory {
     /// The listed commits with their positions in ascending order of id, from the first that is
     /// not below `lowest`.
     fn listed_from(&self, lowest: &CommitId) -> impl Iterator<Item = (CommitId, usize)> + '_ {
-        let start = self.by_id.partition_point(|&position| {
+        let head = lowest.head();
+        let start = self.heads.partition_point(|&one| one < head);
+        let alike = self.heads.get(start..).unwrap_or_default();
+        let alike = alike.partition_point(|&one| one == head);
+        let alike = self.by_id.get(start..start + alike).unwrap_or_default();
+        let below = alike.partition_point(|&position| {
             self.newest_first
                 .get(position)
                 .is_some_and(|commit| commit < lowest)
         });
+        let start = start + below;
         self.by_id
             .iter()
             .skip(start)

@@ -19,13 +19,23 @@ pub struct IdError {
     pub expected: &'static str,
 }
 
-fn nibble(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        b'A'..=b'F' => Some(byte - b'A' + 10),
-        _ => None,
+/// No digit.
+const NONE: u8 = 0xff;
+
+/// The value of each byte as a hex digit, or [`NONE`].
+static DIGITS: [u8; 256] = {
+    let mut digits = [NONE; 256];
+    let mut value = 0;
+    while value < 16 {
+        digits[b"0123456789abcdef"[value] as usize] = value as u8;
+        digits[b"0123456789ABCDEF"[value] as usize] = value as u8;
+        value += 1;
     }
+    digits
+};
+
+fn digit(byte: u8) -> u8 {
+    DIGITS.get(usize::from(byte)).copied().unwrap_or(NONE)
 }
 
 /// Decodes hex digits into `out`, high nibble first; `None` if any byte is not a hex digit or
@@ -34,12 +44,48 @@ fn decode_nibbles(text: &str, out: &mut [u8]) -> Option<()> {
     if text.len() > out.len() * 2 {
         return None;
     }
-    for (position, byte) in text.bytes().enumerate() {
-        let value = nibble(byte)?;
-        let slot = out.get_mut(position / 2)?;
-        *slot |= if position % 2 == 0 { value << 4 } else { value };
+    let (pairs, last) = text.as_bytes().as_chunks::<2>();
+    let mut seen = 0;
+    let mut slots = out.iter_mut();
+    for (&[high, low], slot) in pairs.iter().zip(&mut slots) {
+        let (high, low) = (digit(high), digit(low));
+        seen |= high | low;
+        *slot = high << 4 | low & 0x0f;
     }
-    Some(())
+    if let ([last], Some(slot)) = (last, slots.next()) {
+        let high = digit(*last);
+        seen |= high;
+        *slot = high << 4;
+    }
+    (seen < 16).then_some(())
+}
+
+/// Hex digits on the stack: no allocation for every hash that is written.
+struct HexText {
+    digits: [u8; 64],
+    used: usize,
+}
+
+impl HexText {
+    fn of(bytes: &[u8]) -> Self {
+        let mut text = Self {
+            digits: [b'0'; 64],
+            used: bytes.len().min(32) * 2,
+        };
+        if let (Some(out), Some(bytes)) = (
+            text.digits.get_mut(..text.used),
+            bytes.get(..32.min(bytes.len())),
+        ) {
+            // The lengths fit: there are two digits for each byte.
+            hex::encode_to_slice(bytes, out).ok();
+        }
+        text
+    }
+
+    fn as_str(&self) -> &str {
+        let digits = self.digits.get(..self.used).unwrap_or_default();
+        std::str::from_utf8(digits).unwrap_or_default()
+    }
 }
 
 macro_rules! text_serde {
@@ -49,6 +95,23 @@ macro_rules! text_serde {
                 serializer.collect_str(self)
             }
         }
+        text_serde!(read $name);
+    };
+    // Its digits are a text as it is.
+    (hex $name:ident) => {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.digits().as_str())
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.digits().as_str())
+            }
+        }
+        text_serde!(read $name);
+    };
+    (read $name:ident) => {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
@@ -87,16 +150,14 @@ impl LockHash {
         &self.0
     }
 
+    fn digits(&self) -> HexText {
+        HexText::of(&self.0)
+    }
+
     /// The first eight digits, for people.
     #[must_use]
     pub fn short(&self) -> String {
         hex::encode(self.0.get(..4).unwrap_or_default())
-    }
-}
-
-impl fmt::Display for LockHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
     }
 }
 
@@ -113,7 +174,7 @@ impl FromStr for LockHash {
         })
     }
 }
-text_serde!(LockHash);
+text_serde!(hex LockHash);
 
 /// A full git commit id: 40 (SHA-1) or 64 (SHA-256) hex digits, kept in lower case.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,12 +184,23 @@ pub struct CommitId {
 }
 
 impl CommitId {
+    fn digits(&self) -> HexText {
+        let used = if self.long { 32 } else { 20 };
+        HexText::of(self.bytes.get(..used).unwrap_or_default())
+    }
+
     /// The first seven digits, for people.
     #[must_use]
     pub fn short(&self) -> String {
         let mut text = self.to_string();
         text.truncate(7);
         text
+    }
+
+    /// The first sixteen digits as a number: ordered like the ids.
+    pub(crate) fn head(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.bytes;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 
     /// Whether the digits of `prefix` begin this commit id.
@@ -141,13 +213,6 @@ impl CommitId {
             || self.bytes.get(whole).map(|byte| byte >> 4)
                 == prefix.bytes.get(whole).map(|byte| byte >> 4);
         same_bytes && same_nibble
-    }
-}
-
-impl fmt::Display for CommitId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let used = if self.long { 32 } else { 20 };
-        f.write_str(&hex::encode(self.bytes.get(..used).unwrap_or_default()))
     }
 }
 
@@ -167,7 +232,7 @@ impl FromStr for CommitId {
         })
     }
 }
-text_serde!(CommitId);
+text_serde!(hex CommitId);
 
 /// An abbreviated commit id of 7 to 63 hex digits (but not 40), as existing agents report it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -176,10 +241,11 @@ pub struct CommitPrefix {
     digits: u8,
 }
 
-impl fmt::Display for CommitPrefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = hex::encode(self.bytes);
-        f.write_str(text.get(..usize::from(self.digits)).unwrap_or_default())
+impl CommitPrefix {
+    fn digits(&self) -> HexText {
+        let mut text = HexText::of(&self.bytes);
+        text.used = self.digits.into();
+        text
     }
 }
 
@@ -200,7 +266,7 @@ impl FromStr for CommitPrefix {
         })
     }
 }
-text_serde!(CommitPrefix);
+text_serde!(hex CommitPrefix);
 
 /// A commit as a host reports it: full, or abbreviated by an existing agent (spec 01, Facts).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -259,7 +325,15 @@ impl FromStr for CommitRef {
             })
     }
 }
-text_serde!(CommitRef);
+impl Serialize for CommitRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            CommitRef::Full(id) => id.serialize(serializer),
+            CommitRef::Abbreviated(prefix) => prefix.serialize(serializer),
+        }
+    }
+}
+text_serde!(read CommitRef);
 
 macro_rules! uuid {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
@@ -400,7 +474,12 @@ macro_rules! checked_text {
                 Ok(Self(text.into()))
             }
         }
-        text_serde!($name);
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+        text_serde!(read $name);
     };
 }
 

@@ -234,19 +234,28 @@ impl HostAssessment {
 #[must_use]
 pub fn assess(situation: &Situation<'_>) -> HostAssessment {
     let hits = rules(&Facts::compare(situation));
-    let compartments = hits.map(|hit| {
-        let base_reason = Reason::build(hit.reason, situation, &hits);
-        let overlay = table::overlay(hit.compartment, situation.working);
-        Assessment {
-            compartment: hit.compartment,
-            status: overlay.map_or(hit.status, |_| Status::Working),
-            base: hit.status,
-            reason: overlay.map_or(base_reason, |(_, working)| Reason::from(working)),
-            base_reason,
-        }
-    });
+    let [agent, git, lock, system, tests] = &hits;
     HostAssessment {
-        compartments,
+        compartments: [
+            assessment(agent, situation, &hits),
+            assessment(git, situation, &hits),
+            assessment(lock, situation, &hits),
+            assessment(system, situation, &hits),
+            assessment(tests, situation, &hits),
+        ],
         attentions: attention::collect(situation),
+    }
+}
+
+#[inline]
+fn assessment(hit: &RuleHit, situation: &Situation<'_>, hits: &[RuleHit; 5]) -> Assessment {
+    let base_reason = Reason::build(hit.reason, situation, hits);
+    let overlay = table::overlay(hit.compartment, situation.working);
+    Assessment {
+        compartment: hit.compartment,
+        status: overlay.map_or(hit.status, |_| Status::Working),
+        base: hit.status,
+        reason: overlay.map_or(base_reason, |(_, working)| Reason::from(working)),
+        base_reason,
     }
 }

@@ -13,14 +13,13 @@ impl Reason {
     /// The reason with this code in this situation: looks up the parameters, decides nothing.
     #[must_use]
     pub fn build(code: ReasonCode, situation: &Situation<'_>, hits: &[RuleHit; 5]) -> Reason {
-        let known = Parameters::of(situation);
+        let known = Parameters { situation };
         let status = |compartment: Compartment| {
             let hit = hits.iter().find(|hit| hit.compartment == compartment);
             hit.map_or(Status::Unknown, |hit| hit.status)
         };
-        let (git, lock) = (status(Compartment::Git), status(Compartment::Lock));
-        let Parameters { host, desired, .. } = known;
-        let (host_lock, desired_lock) = (known.host_lock, known.desired_lock);
+        let git = |wanted: Status| status(Compartment::Git) == wanted;
+        let lock = |wanted: Status| status(Compartment::Lock) == wanted;
         let running = situation.observation.system.as_ref();
         match code {
             ReasonCode::AgentNotReported => Reason::AgentNotReported,
@@ -33,29 +32,35 @@ impl Reason {
                 cause: known.commit_cause(),
             },
             ReasonCode::CheckoutNotReported => Reason::CheckoutNotReported,
-            ReasonCode::CheckoutDirty => Reason::CheckoutDirty { host },
+            ReasonCode::CheckoutDirty => Reason::CheckoutDirty { host: known.host() },
             ReasonCode::CheckoutCurrent => Reason::CheckoutCurrent {
-                desired,
-                abbreviated: host.is_some_and(|commit| commit.full().is_none()),
+                desired: known.desired(),
+                abbreviated: known.host().is_some_and(|commit| commit.full().is_none()),
             },
             ReasonCode::CheckoutBehind => Reason::CheckoutBehind {
-                host,
-                desired,
+                host: known.host(),
+                desired: known.desired(),
                 commits: known.distance().1,
             },
             ReasonCode::CheckoutAhead => Reason::CheckoutAhead {
-                host,
-                desired,
+                host: known.host(),
+                desired: known.desired(),
                 commits: known.distance().0,
             },
             ReasonCode::CheckoutDiverged => Reason::CheckoutDiverged {
-                host,
-                desired,
+                host: known.host(),
+                desired: known.desired(),
                 ahead: known.distance().0,
                 behind: known.distance().1,
             },
-            ReasonCode::CheckoutNotOnBranch => Reason::CheckoutNotOnBranch { host, desired },
-            ReasonCode::CheckoutDifferent => Reason::CheckoutDifferent { host, desired },
+            ReasonCode::CheckoutNotOnBranch => Reason::CheckoutNotOnBranch {
+                host: known.host(),
+                desired: known.desired(),
+            },
+            ReasonCode::CheckoutDifferent => Reason::CheckoutDifferent {
+                host: known.host(),
+                desired: known.desired(),
+            },
 
             ReasonCode::DesiredLockUnavailable => Reason::DesiredLockUnavailable {
                 cause: known.lock_cause(),
@@ -63,24 +68,24 @@ impl Reason {
             ReasonCode::LockMissing => Reason::LockMissing,
             ReasonCode::LockNotReported => Reason::LockNotReported,
             ReasonCode::LockCurrent => Reason::LockCurrent {
-                desired: desired_lock,
+                desired: known.desired_lock(),
             },
             ReasonCode::LockBehind => Reason::LockBehind {
-                host: host_lock,
-                desired: desired_lock,
+                host: known.host_lock(),
+                desired: known.desired_lock(),
                 versions: compare::lock_versions_behind(situation),
             },
             ReasonCode::LockAhead => Reason::LockAhead {
-                host: host_lock,
-                desired: desired_lock,
+                host: known.host_lock(),
+                desired: known.desired_lock(),
             },
             ReasonCode::LockNotOnBranch => Reason::LockNotOnBranch {
-                host: host_lock,
-                desired: desired_lock,
+                host: known.host_lock(),
+                desired: known.desired_lock(),
             },
             ReasonCode::LockDifferent => Reason::LockDifferent {
-                host: host_lock,
-                desired: desired_lock,
+                host: known.host_lock(),
+                desired: known.desired_lock(),
             },
 
             ReasonCode::SystemUnverifiable => Reason::SystemUnverifiable {
@@ -91,21 +96,21 @@ impl Reason {
                 at: situation.deploy.at,
             },
             ReasonCode::CheckoutNotCurrent => Reason::CheckoutNotCurrent {
-                git: git == Status::Outdated,
-                lock: lock == Status::Outdated,
+                git: git(Status::Outdated),
+                lock: lock(Status::Outdated),
             },
             ReasonCode::CheckoutNotKnown => Reason::CheckoutNotKnown {
-                git: git == Status::Unknown,
-                lock: lock == Status::Unknown,
+                git: git(Status::Unknown),
+                lock: lock(Status::Unknown),
             },
             ReasonCode::NeedsReconcile => Reason::NeedsReconcile {
                 command: situation.deploy.command,
             },
             ReasonCode::RunsOtherRevision => Reason::RunsOtherRevision {
-                running: known.claimed,
+                running: known.claimed(),
                 expected: match &situation.observation.deployed {
                     Some(deployed) => deployed.commit,
-                    None => desired.map(CommitRef::Full),
+                    None => known.desired().map(CommitRef::Full),
                 },
             },
             ReasonCode::RunsNoCommit => Reason::RunsNoCommit {
@@ -113,10 +118,10 @@ impl Reason {
             },
             ReasonCode::RunsOtherPath => Reason::RunsOtherPath,
             ReasonCode::SystemCurrent => Reason::SystemCurrent {
-                commit: known.deployed,
+                commit: known.deployed(),
             },
             ReasonCode::SystemClaimsCurrent => Reason::SystemClaimsCurrent {
-                commit: known.claimed,
+                commit: known.claimed(),
             },
             ReasonCode::DeployedInputsUnknown => Reason::DeployedInputsUnknown {
                 unclean: situation
@@ -126,8 +131,8 @@ impl Reason {
                     .is_some_and(|deployed| !deployed.clean),
             },
             ReasonCode::DeployedInputsDiffer => Reason::DeployedInputsDiffer {
-                deployed: known.deployed,
-                host,
+                deployed: known.deployed(),
+                host: known.host(),
             },
             ReasonCode::DeploymentNotRecorded => Reason::DeploymentNotRecorded,
             ReasonCode::NeverDeployed => Reason::NeverDeployed,
@@ -137,38 +142,38 @@ impl Reason {
             },
             ReasonCode::TestsDisabled => Reason::TestsDisabled,
             ReasonCode::TestsFailed => Reason::TestsFailed {
-                commit: known.tested,
-                ran: known.ran,
-                failed: known.failed,
+                commit: known.tested(),
+                ran: known.ran(),
+                failed: known.failed(),
             },
             ReasonCode::TestsStopped => Reason::TestsStopped {
-                commit: known.tested,
-                ran: known.ran,
+                commit: known.tested(),
+                ran: known.ran(),
             },
             ReasonCode::TestsNeverDeployed => Reason::TestsNeverDeployed,
             ReasonCode::NoTests => Reason::NoTests {
-                commit: known.tested,
+                commit: known.tested(),
             },
             ReasonCode::SystemNotCurrent => Reason::SystemNotCurrent {
                 system: status(Compartment::System),
-                passed_for: known.tested.filter(|_| known.passed),
+                passed_for: known.tested().filter(|_| known.passed()),
             },
             ReasonCode::TestsPassed => Reason::TestsPassed {
-                commit: known.tested,
-                ran: known.ran,
+                commit: known.tested(),
+                ran: known.ran(),
             },
             ReasonCode::TestsUnverified => Reason::TestsUnverified {
-                commit: known.tested,
-                ran: known.ran,
+                commit: known.tested(),
+                ran: known.ran(),
             },
             ReasonCode::TestsNotRun => Reason::TestsNotRun {
-                commit: known.deployed.or(known.claimed),
+                commit: known.deployed().or(known.claimed()),
             },
             ReasonCode::TestsVoid => Reason::TestsVoid,
             ReasonCode::TestsOtherRevision => Reason::TestsOtherRevision {
-                tested: known.tested,
-                commit: known.deployed.or(known.claimed),
-                passed: known.passed,
+                tested: known.tested(),
+                commit: known.deployed().or(known.claimed()),
+                passed: known.passed(),
             },
 
             // No row of a table has this code: it belongs to the overlay.
@@ -181,42 +186,54 @@ impl Reason {
     }
 }
 
-/// What reasons are made of, looked up once.
+/// What reasons are made of; each is looked up only where a reason has it.
 struct Parameters<'a> {
     situation: &'a Situation<'a>,
-    host: Option<CommitRef>,
-    desired: Option<CommitId>,
-    host_lock: Option<LockHash>,
-    desired_lock: Option<LockHash>,
-    deployed: Option<CommitRef>,
-    claimed: Option<CommitRef>,
-    tested: Option<CommitRef>,
-    passed: bool,
-    ran: u32,
-    failed: u32,
 }
 
-impl<'a> Parameters<'a> {
-    fn of(situation: &'a Situation<'a>) -> Self {
-        let observation = situation.observation;
-        let remote = &situation.desired.remote;
-        let tests = situation.tests;
-        let running = observation.system.as_ref();
-        Self {
-            situation,
-            host: observation.repo.map(|repo| repo.commit),
-            desired: remote.commit().ok(),
-            host_lock: observation.repo.and_then(|repo| repo.lock.hash()),
-            desired_lock: remote.lock().ok(),
-            deployed: observation.deployed.as_ref().and_then(|one| one.commit),
-            claimed: running.and_then(RunningSystem::claimed_commit),
-            tested: tests.and_then(|tests| Some(tests.key.as_ref()?.commit)),
-            passed: tests.is_some_and(|tests| tests.verdict == TestVerdict::Pass),
-            ran: tests.map_or(0, |tests| tests.ran),
-            failed: tests.map_or(0, |tests| {
-                u32::try_from(tests.failed.len()).unwrap_or(u32::MAX)
-            }),
-        }
+impl Parameters<'_> {
+    fn host(&self) -> Option<CommitRef> {
+        self.situation.observation.repo.map(|repo| repo.commit)
+    }
+
+    fn desired(&self) -> Option<CommitId> {
+        self.situation.desired.remote.commit().ok()
+    }
+
+    fn host_lock(&self) -> Option<LockHash> {
+        self.situation.observation.repo?.lock.hash()
+    }
+
+    fn desired_lock(&self) -> Option<LockHash> {
+        self.situation.desired.remote.lock().ok()
+    }
+
+    fn deployed(&self) -> Option<CommitRef> {
+        self.situation.observation.deployed.as_ref()?.commit
+    }
+
+    fn claimed(&self) -> Option<CommitRef> {
+        let running = self.situation.observation.system.as_ref();
+        running.and_then(RunningSystem::claimed_commit)
+    }
+
+    fn tested(&self) -> Option<CommitRef> {
+        Some(self.situation.tests?.key.as_ref()?.commit)
+    }
+
+    fn passed(&self) -> bool {
+        let tests = self.situation.tests;
+        tests.is_some_and(|tests| tests.verdict == TestVerdict::Pass)
+    }
+
+    fn ran(&self) -> u32 {
+        self.situation.tests.map_or(0, |tests| tests.ran)
+    }
+
+    fn failed(&self) -> u32 {
+        self.situation.tests.map_or(0, |tests| {
+            u32::try_from(tests.failed.len()).unwrap_or(u32::MAX)
+        })
     }
 
     fn commit_cause(&self) -> RemoteCause {
@@ -230,7 +247,7 @@ impl<'a> Parameters<'a> {
     }
 
     fn either_cause(&self) -> RemoteCause {
-        match self.desired {
+        match self.desired() {
             None => self.commit_cause(),
             Some(_) => self.lock_cause(),
         }

@@ -42,16 +42,13 @@ pub struct Ruleset {
 
 #[derive(Clone, Copy, Debug)]
 struct Ready {
-    rows: [ReadyRow; MAX_ROWS],
+    /// For each row the bits that must not be there. No facts have none of all bits, so rows that
+    /// are not in use never apply.
+    ruled_out: [u128; MAX_ROWS],
+    /// What each row decides; behind the last one in use, what the table decides otherwise.
+    hits: [RuleHit; MAX_ROWS + 1],
     /// How many of them are in use.
     used: usize,
-    otherwise: RuleHit,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct ReadyRow {
-    ruled_out: u128,
-    hit: RuleHit,
 }
 
 impl Ruleset {
@@ -74,47 +71,45 @@ impl Ruleset {
     /// Decides all five compartments, before any overlay.
     #[must_use]
     pub fn decide(&self, facts: &Facts) -> [RuleHit; 5] {
+        let [agent, git, lock, system, tests] = &self.tables;
         let mut bits = bits_of(facts);
-        self.tables.each_ref().map(|table| {
-            let hit = table.decide(bits);
-            bits |= status_bit(hit.compartment, hit.status);
-            hit
-        })
+        let agent = *agent.decide(bits);
+        let git = *git.decide(bits);
+        bits |= bit(Fact::GitStatus(git.status));
+        let lock = *lock.decide(bits);
+        bits |= bit(Fact::LockStatus(lock.status));
+        let system = *system.decide(bits);
+        bits |= bit(Fact::SystemStatus(system.status));
+        let tests = *tests.decide(bits);
+        [agent, git, lock, system, tests]
     }
 }
 
 impl Ready {
     const fn new(table: &Table<'_>) -> Self {
-        let otherwise = hit(table, &table.otherwise);
-        let unused = ReadyRow {
-            ruled_out: u128::MAX,
-            hit: otherwise,
+        let mut ready = Self {
+            ruled_out: [u128::MAX; MAX_ROWS],
+            hits: [hit(table, &table.otherwise); MAX_ROWS + 1],
+            used: 0,
         };
-        let mut rows = [unused; MAX_ROWS];
-        let mut used = 0;
-        while used < table.rows.len() && used < MAX_ROWS {
-            let row = &table.rows[used];
-            rows[used] = ReadyRow {
-                ruled_out: ruled_out(table.columns, row.when),
-                hit: hit(table, row),
-            };
-            used += 1;
+        while ready.used < table.rows.len() && ready.used < MAX_ROWS {
+            let row = &table.rows[ready.used];
+            ready.ruled_out[ready.used] = ruled_out(table.columns, row.when);
+            ready.hits[ready.used] = hit(table, row);
+            ready.used += 1;
         }
-        Self {
-            rows,
-            used,
-            otherwise,
-        }
+        ready
     }
 
-    fn decide(&self, bits: u128) -> RuleHit {
-        let rows = self.rows.iter().take(self.used);
-        for row in rows {
-            if row.ruled_out & bits == 0 {
-                return row.hit;
-            }
+    /// The first row that applies. All rows are tried, because that is quicker than guessing where
+    /// to stop.
+    fn decide(&self, bits: u128) -> &RuleHit {
+        let mut applies = 1_u32 << self.used;
+        for (row, ruled_out) in self.ruled_out.iter().take(self.used).enumerate() {
+            applies |= u32::from(ruled_out & bits == 0) << row;
         }
-        self.otherwise
+        let first = applies.trailing_zeros() as usize;
+        self.hits.get(first).unwrap_or(&self.hits[MAX_ROWS])
     }
 }
 
@@ -192,29 +187,23 @@ const fn bit(fact: Fact) -> u128 {
 }
 
 fn bits_of(facts: &Facts) -> u128 {
-    bit(Fact::Agent(facts.agent))
-        | bit(Fact::DesiredCommit(facts.desired_commit))
-        | bit(Fact::DesiredLock(facts.desired_lock))
-        | bit(Fact::Commit(facts.commit))
-        | bit(Fact::Tree(facts.tree))
-        | bit(Fact::Lock(facts.lock))
-        | bit(Fact::Outcome(facts.outcome))
-        | bit(Fact::Reconcile(facts.reconcile))
-        | bit(Fact::Record(facts.record))
-        | bit(Fact::Claim(facts.claim))
-        | bit(Fact::Path(facts.path))
-        | bit(Fact::TestsSwitch(facts.tests_switch))
-        | bit(Fact::Result(facts.result))
-        | bit(Fact::Key(facts.key))
-}
-
-fn status_bit(compartment: Compartment, status: Status) -> u128 {
-    match compartment {
-        Compartment::Git => bit(Fact::GitStatus(status)),
-        Compartment::Lock => bit(Fact::LockStatus(status)),
-        Compartment::System => bit(Fact::SystemStatus(status)),
-        Compartment::Agent | Compartment::Tests => 0,
-    }
+    // The facts alone fit in half of the bits.
+    let bit = |name: FactName, value: u32| 1_u64 << (place(name).0 + value);
+    let bits = bit(FactName::Agent, facts.agent as u32)
+        | bit(FactName::DesiredCommit, facts.desired_commit as u32)
+        | bit(FactName::DesiredLock, facts.desired_lock as u32)
+        | bit(FactName::Commit, facts.commit as u32)
+        | bit(FactName::Tree, facts.tree as u32)
+        | bit(FactName::Lock, facts.lock as u32)
+        | bit(FactName::Outcome, facts.outcome as u32)
+        | bit(FactName::Reconcile, facts.reconcile as u32)
+        | bit(FactName::Record, facts.record as u32)
+        | bit(FactName::Claim, facts.claim as u32)
+        | bit(FactName::Path, facts.path as u32)
+        | bit(FactName::TestsSwitch, facts.tests_switch as u32)
+        | bit(FactName::Result, facts.result as u32)
+        | bit(FactName::Key, facts.key as u32);
+    bits.into()
 }
 
 #[cfg(test)]

@@ -40,6 +40,10 @@ pub fn normalise(version: &str) -> &str {
 /// ```
 #[must_use]
 pub fn relation(reported: &str, expected: &str) -> VersionRelation {
+    // Nothing is dropped from the front of a digit, so something is left.
+    if reported == expected && reported.starts_with(|first: char| first.is_ascii_digit()) {
+        return VersionRelation::Equal;
+    }
     let (reported, expected) = (normalise(reported), normalise(expected));
     if reported == expected && !reported.is_empty() {
         return VersionRelation::Equal;

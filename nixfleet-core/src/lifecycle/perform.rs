@@ -66,9 +66,9 @@ impl Command {
                 self.resumed_at = Some(now);
             }
             (Do::NoteVerdict, Cause::Facts(observation, verdict)) => {
-                self.verdict = Some(verdict.clone());
+                let first = self.verdict.replace(verdict.clone()).is_none();
                 self.activated |= goal::activation_on_record(self, observation);
-                return self.inferred_record(observation);
+                return self.inferred_record(observation, first);
             }
             // These words speak of a kind of event that their rows do not have.
             (
@@ -120,12 +120,16 @@ impl Command {
     }
 
     /// Existing agents keep no deployment record; the server keeps one for them (spec 03).
-    fn inferred_record(&self, observation: &crate::host::HostObservation) -> Option<Step> {
+    fn inferred_record(
+        &self,
+        observation: &crate::host::HostObservation,
+        first: bool,
+    ) -> Option<Step> {
         if self.protocol != AgentProtocol::Existing || !self.op.is_deploy() {
             return None;
         }
         if self.op == Op::Rollback {
-            return Some(Step::RecordDeployment(None));
+            return first.then_some(Step::RecordDeployment(None));
         }
         let record = goal::infer_deployment(self, observation)?;
         Some(Step::RecordDeployment(Some(record)))

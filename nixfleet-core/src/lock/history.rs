@@ -82,6 +82,9 @@ impl LockHistory {
     /// never had it.
     #[must_use]
     pub fn behind(&self, hash: &LockHash) -> Option<usize> {
+        if self.current().is_some_and(|version| version.hash == *hash) {
+            return Some(0);
+        }
         let found = self
             .by_hash
             .binary_search_by(|(candidate, _)| candidate.cmp(hash))

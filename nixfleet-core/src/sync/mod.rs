@@ -211,3 +211,65 @@ pub fn frame(deltas: &[Arc<Delta>]) -> Option<ServerMessage> {
     let changes = deltas.iter().map(|delta| delta.change.clone()).collect();
     Some(ServerMessage::Delta(Deltas { first, changes }))
 }
+
+/// Writes the frame of consecutive deltas as JSON: the same as [`frame`], without copying what is
+/// in them. Nothing is written if there are none.
+///
+/// # Errors
+/// What serde says, if one of them cannot be written.
+pub fn write_frame(out: &mut Vec<u8>, deltas: &[Arc<Delta>]) -> serde_json::Result<()> {
+    let Some(first) = deltas.first() else {
+        return Ok(());
+    };
+    let message = written::Message::Delta(written::Frame {
+        first: first.version,
+        changes: deltas,
+    });
+    serde_json::to_writer(out, &message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Timestamp;
+
+    #[test]
+    fn a_frame_is_written_as_if_it_had_been_copied() {
+        let mut log = SyncLog::new(StateVersion::default(), SyncState::default());
+        let event = |n| EventView {
+            n,
+            at: Timestamp::EPOCH,
+            host: None,
+            code: "test".to_owned(),
+            text: format!("event {n}"),
+        };
+        let compact = Change::StatusUpdated(StatusUpdate::Compact(Box::new(CompactStatus {
+            id: "web-1".parse().unwrap(),
+            letters: "ooooo".to_owned(),
+            numbers: vec![1],
+        })));
+        let mut deltas: Vec<_> = [1, 2]
+            .map(event)
+            .map(Change::Event)
+            .into_iter()
+            .filter_map(|one| log.publish(one))
+            .collect();
+        for number in 3..6 {
+            let version = StateVersion { epoch: 0, number };
+            let change = compact.clone();
+            deltas.push(Arc::new(Delta { version, change }));
+        }
+        for run in [
+            &deltas[..0],
+            &deltas[..1],
+            &deltas[1..3],
+            &deltas[2..],
+            &deltas,
+        ] {
+            let mut out = Vec::new();
+            write_frame(&mut out, run).unwrap();
+            let copied = frame(run).map(|message| serde_json::to_vec(&message).unwrap());
+            assert_eq!(out, copied.unwrap_or_default());
+        }
+    }
+}

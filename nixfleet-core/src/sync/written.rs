@@ -3,25 +3,58 @@
 //! many changes as it has entries.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Change, CompactStatus, StatusUpdate};
+use super::{Change, CompactStatus, Delta, StatusUpdate};
+use crate::ids::StateVersion;
 
 pub(super) fn serialize<S: Serializer>(
     changes: &[Change],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    let runs = || changes.chunk_by(|one, next| compact(one).is_some() && compact(next).is_some());
+    write(changes, |change| change, serializer)
+}
+
+/// A message of the server that borrows what it says; only deltas are said in that way.
+#[derive(Serialize)]
+#[serde(tag = "type", content = "payload", rename_all = "snake_case")]
+pub(super) enum Message<'a> {
+    Delta(Frame<'a>),
+}
+
+/// [`Deltas`](super::Deltas), borrowed.
+#[derive(Serialize)]
+pub(super) struct Frame<'a> {
+    pub(super) first: StateVersion,
+    #[serde(serialize_with = "serialize_deltas")]
+    pub(super) changes: &'a [Arc<Delta>],
+}
+
+fn serialize_deltas<S: Serializer>(
+    deltas: &&[Arc<Delta>],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    write(deltas, |delta| &delta.change, serializer)
+}
+
+fn write<T, S: Serializer>(
+    entries: &[T],
+    change: impl Fn(&T) -> &Change,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let is_compact = |entry: &T| compact(change(entry)).is_some();
+    let runs = || entries.chunk_by(|one, next| is_compact(one) && is_compact(next));
     let mut written = serializer.serialize_seq(Some(runs().count()))?;
     for run in runs() {
-        if let [change] = run {
-            written.serialize_element(change)?;
+        if let [one] = run {
+            written.serialize_element(change(one))?;
         } else {
-            let status_updated = run.iter().filter_map(compact).collect();
+            let status_updated = run.iter().filter_map(|one| compact(change(one))).collect();
             written.serialize_element(&Run { status_updated })?;
         }
     }

@@ -269,8 +269,7 @@ pub struct Metrics {
 }
 
 /// A sign of life with facts.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Heartbeat {
     /// Checked-out commit, seven digits.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,12 +2,15 @@
 
 use std::str::FromStr;
 
+use serde::Deserialize;
+
 use super::Field;
 use super::agent::{
     AgentFrame, CAPABILITY_COMMANDS, CAPABILITY_LOCK, CommandRejected, DeployedFacts, Facts,
     GenerationFacts, Heartbeat, OperationProgress, Register, RepoFacts, ServerFrame, StatusReport,
     SystemFacts, TestKeyFacts, TestProgress, TestReport, UpdateFacts,
 };
+use super::place::field_at;
 use crate::claim::ClaimedRevision;
 use crate::host::{
     AgentBinary, AgentProtocol, Deployed, Generation, HostIdentity, LockReport, ObservationUpdate,
@@ -30,9 +33,17 @@ pub const MAX_ENTRIES: usize = 512;
 /// A frame is not what it should be. The peer is at fault; the frame is ignored.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
-    /// Not JSON, an unknown type, or a field of a wrong type.
+    /// Not JSON, or no frame.
     #[error("malformed message: {0}")]
     Json(#[from] serde_json::Error),
+    /// A field that is missing or has another type.
+    #[error("malformed message: field `{field}`: {source}")]
+    Type {
+        /// Where it is, for example `payload.repo.dirty`.
+        field: String,
+        /// What was expected.
+        source: serde_json::Error,
+    },
     /// A field has a value that it may not have.
     #[error("field `{field}`: {source}")]
     Field {
@@ -46,17 +57,28 @@ pub enum WireError {
 /// Reads a frame of an agent.
 ///
 /// # Errors
-/// [`WireError::Json`] if the text is not a known frame.
+/// [`WireError::Json`] or [`WireError::Type`] if the text is not a known frame.
 pub fn decode_agent_frame(text: &str) -> Result<AgentFrame, WireError> {
-    Ok(serde_json::from_str(text)?)
+    read(text)
 }
 
 /// Reads a frame of a server.
 ///
 /// # Errors
-/// [`WireError::Json`] if the text is not a known frame.
+/// [`WireError::Json`] or [`WireError::Type`] if the text is not a known frame.
 pub fn decode_server_frame(text: &str) -> Result<ServerFrame, WireError> {
-    Ok(serde_json::from_str(text)?)
+    read(text)
+}
+
+fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, WireError> {
+    serde_json::from_str(text).map_err(|source| {
+        let field = field_at(text, source.line(), source.column());
+        if source.is_data() && !field.is_empty() {
+            WireError::Type { field, source }
+        } else {
+            WireError::Json(source)
+        }
+    })
 }
 
 /// What an agent's frame says, or `None` for an output line, which bypasses the core.

@@ -7,8 +7,10 @@ pub mod agent;
 pub mod command;
 mod convert;
 mod field;
+mod heartbeat;
 pub mod lock;
 mod order;
+mod place;
 pub mod situation;
 
 pub use convert::{

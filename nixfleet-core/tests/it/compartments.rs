@@ -7,6 +7,7 @@ use nixfleet_core::compartment::rules::TABLES;
 use nixfleet_core::compartment::ruleset::Ruleset;
 
 use super::compartments_space::{BEST, all, each_with_agent, small};
+use super::counts::counted;
 
 use Status::{Error, Ok, Outdated, Unknown};
 
@@ -17,6 +18,9 @@ fn over_all(law: &str, mut check: impl FnMut(&Facts, [Status; 5])) {
     }
     let count = all().len();
     println!("{law}: {count} combinations of facts");
+    if law == "A1" {
+        counted("facts", &format!("laws: {count} combinations of facts"));
+    }
     assert!(count > 1_000_000, "the space has shrunk to {count}");
 }
 
@@ -210,7 +214,8 @@ fn a09_worse_evidence_never_makes_anything_greener() {
         });
     });
     println!("A9: {count} combinations of facts");
-    println!("A9: {pairs} pairs of facts and one degradation");
+    let text = format!("laws: {pairs} pairs of facts and one degradation (A9)");
+    counted("facts-pairs", &text);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::counts::{Score, counted};
 use nixfleet_core::Status;
 use nixfleet_core::compartment::explain::explain_facts;
 use nixfleet_core::compartment::facts::Facts;
@@ -42,7 +43,8 @@ fn every_combination_of_facts_agrees_with_the_reference() {
         }
     }
     let count = all().len();
-    println!("reference: {count} combinations of facts, five verdicts each");
+    let text = format!("reference: {count} combinations of facts, five verdicts each");
+    counted("facts-reference", &text);
 }
 
 #[test]
@@ -80,7 +82,15 @@ fn closed_world_every_row_decides_something_and_the_tables_have_no_other() {
         }
     }
     assert_eq!(hit, rows, "unreachable rows on the right");
-    println!("closed world: {} rows, each decides something", rows.len());
+    let cells: usize = TABLES
+        .iter()
+        .map(|table| (table.rows.len() + 1) * table.columns.len())
+        .sum();
+    let text = format!(
+        "compartments: {} rows with {cells} cells, each row decides something",
+        rows.len()
+    );
+    counted("table-cells", &text);
 }
 
 // ---- mutants of the tables ----
@@ -124,41 +134,35 @@ fn with_rows<'a>(table: usize, rows: &'a [Row]) -> [Table<'a>; 5] {
 fn every_deleted_or_retargeted_row_is_caught_by_the_reference() {
     let space = judged_by_the_reference();
     assert!(!differs(&TABLES, &space), "positive control: no mutant");
-    let (mut deleted, mut retargeted) = (0, 0);
+    let mut score = Score::default();
     for (index, table) in TABLES.iter().enumerate() {
         for at in 0..table.rows.len() {
             let mut rows = table.rows.to_vec();
             let row = rows.remove(at);
-            assert!(
-                differs(&with_rows(index, &rows), &space),
-                "{} deleted",
-                row.id
-            );
-            deleted += 1;
+            let noticed = differs(&with_rows(index, &rows), &space);
+            score.deleted(noticed, || row.id.to_owned());
             for status in [Ok, Outdated, Error, Unknown] {
                 if status != row.status {
                     let mut rows = table.rows.to_vec();
                     rows[at].status = status;
-                    let caught = differs(&with_rows(index, &rows), &space);
-                    assert!(caught, "{} retargeted to {status:?}", row.id);
-                    retargeted += 1;
+                    let noticed = differs(&with_rows(index, &rows), &space);
+                    score.retargeted(noticed, || format!("{} retargeted to {status:?}", row.id));
                 }
             }
         }
         for status in [Ok, Outdated, Error, Unknown] {
-            if status != table.otherwise.status {
+            let otherwise = table.otherwise;
+            if status != otherwise.status {
                 let mut tables = TABLES;
                 tables[index].otherwise.status = status;
-                assert!(
-                    differs(&tables, &space),
-                    "{} retargeted",
-                    table.otherwise.id
-                );
-                retargeted += 1;
+                let noticed = differs(&tables, &space);
+                score.retargeted(noticed, || {
+                    format!("{} retargeted to {status:?}", otherwise.id)
+                });
             }
         }
     }
-    println!("mutants caught: {deleted}/{deleted} deletions, {retargeted}/{retargeted} retargets");
+    score.done("compartments");
 }
 
 // ---- explanations ----

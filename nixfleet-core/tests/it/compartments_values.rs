@@ -268,7 +268,8 @@ fn every_combination_of_raw_values_agrees_with_the_reference_over_text() {
             }
         }
     }
-    println!("raw values of checkout and deployment: {count} situations");
+    let text = format!("raw values: {count} situations of checkout and deployment");
+    crate::counts::counted("raw-values", &text);
 }
 
 #[test]

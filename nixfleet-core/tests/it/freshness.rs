@@ -1,5 +1,6 @@
 //! Is the agent after a switch the one it should be? Every cell (law B22).
 
+use crate::counts::{Score, counted};
 use nixfleet_core::host::AgentBinary;
 use nixfleet_core::lifecycle::{Expectation, Freshness, FreshnessFacts, Relation};
 
@@ -58,7 +59,7 @@ fn b22_the_verdict_is_total_over_648_cells_due_or_not() {
         assert_eq!(facts.verdict(), expected(facts), "{facts:?}");
         count += 1;
     }
-    println!("freshness: {count} cells");
+    counted("freshness-cells", &format!("freshness: {count} cells"));
     assert_eq!(count, 648 * 2);
 }
 
@@ -120,4 +121,24 @@ fn a_field_compared_with_itself_is_the_same_or_unknown() {
         Relation::between(Some("unknown"), Some("a")),
         Relation::Unknown
     );
+}
+
+/// Every cell is compared, so another verdict in any of them is noticed.
+#[test]
+fn every_cell_with_another_verdict_is_noticed() {
+    let verdicts = [
+        Freshness::Fresh,
+        Freshness::NoneDue,
+        Freshness::NoDataNoneDue,
+        Freshness::Unverified,
+        Freshness::Stale,
+        Freshness::Suspicious,
+    ];
+    let mut score = Score::default();
+    for facts in cells() {
+        for other in verdicts.into_iter().filter(|one| *one != facts.verdict()) {
+            score.retargeted(other != expected(facts), || format!("{facts:?}: {other:?}"));
+        }
+    }
+    score.done("freshness");
 }

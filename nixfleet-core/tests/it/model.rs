@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
+use crate::counts::counted;
 use nixfleet_core::agent::{
     AgentConfig, AgentCore, AgentEffect, AgentInput, AgentObservation, JobExit, JobReport, Journal,
     Sighting,
@@ -666,10 +667,12 @@ fn check(name: &str, op: Op, budget: Budget) {
     let depth = if is_long() { usize::MAX } else { SHORT_DEPTH };
     let builder = model.checker().threads(2).target_max_depth(depth);
     let checker = builder.spawn_bfs().join();
-    println!(
-        "model {name}: {} states, {} unique",
-        checker.state_count(),
-        checker.unique_state_count()
+    let (states, unique) = (checker.state_count(), checker.unique_state_count());
+    let text = format!("model, {name}: {unique} states, {states} steps (depth {depth})");
+    let id = name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    counted(
+        &format!("model-{id}"),
+        &text.replace(&usize::MAX.to_string(), "unbounded"),
     );
     if let Some(path) = checker.discovery("every law holds") {
         let wrong = path.last_state().wrong;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::counts::counted;
 use nixfleet_core::compartment::rules::{OVERLAYS, TABLES};
 use nixfleet_core::lifecycle::{IGNORED, LATE, TABLE};
 use nixfleet_core::render::{self, NUMBERS, sheets, tables_json, tables_markdown};
@@ -61,7 +62,7 @@ fn no_row_is_missing_from_what_is_rendered() {
     for spec in OPS {
         assert!(markdown.contains(&format!("\n| `{}` | {}", spec.name, spec.help)));
     }
-    println!("tables: {count} rows rendered");
+    counted("table-rows", &format!("tables: {count} rows rendered"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::counts::counted;
 use nixfleet_core::admission::{
     Check, Refusal, RefusalCode, Request, WindowState, admit, refusals,
 };
@@ -113,10 +114,11 @@ fn b19_force_bypasses_exactly_what_it_may_for_every_operation() {
             }
         }
     }
-    println!(
-        "admission: {count} cases × force; refusals seen: {}",
+    let text = format!(
+        "admission: {count} cells, each with and without force; {} refusals seen",
         seen.len()
     );
+    counted("admission-cells", &text);
     for code in bypassed {
         let possible = code != R::GitUnknown && code != R::LockOutdated;
         assert!(!possible || seen.contains_key(&code), "{code:?} never seen");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::counts::counted;
 use nixfleet_core::lifecycle::{
     Arm, ENDINGS, EndingKind, EventKind, Guard, IGNORED, Phase, Row, TABLE, To, guards,
 };
@@ -29,11 +30,9 @@ fn b01_every_phase_event_and_circumstance_matches_exactly_one_row() {
         assert_eq!(rows.len(), 1, "{phase:?} × {kind:?} × {guard:?}: {rows:?}");
         count += 1;
     }
-    println!(
-        "lifecycle: {count} cells, {} rows, {} ignored",
-        TABLE.len(),
-        IGNORED.len()
-    );
+    let (rows, ignored) = (TABLE.len(), IGNORED.len());
+    let text = format!("lifecycle: {count} cells, {rows} rows and {ignored} that ignore");
+    counted("lifecycle-cells", &text);
     assert!(count > 1000);
 }
 

@@ -314,36 +314,40 @@ fn the_deploy_outcome_follows_the_ending() {
     );
 }
 
+/// What an ending of a deploy does to its host, as the specification says it.
+pub fn expected_effect(kind: EndingKind, trace: Trace) -> HostEffect {
+    let phase = kind.spec().phase;
+    let deploy = match phase {
+        Phase::Success | Phase::Degraded | Phase::StaleBinary | Phase::Suspicious => {
+            DeployEffect::Ok
+        }
+        Phase::Partial if trace == Trace::Activated => DeployEffect::Ok,
+        Phase::Partial | Phase::Timeout => DeployEffect::Unknown,
+        Phase::Killed if trace == Trace::PullOnly => DeployEffect::Unchanged,
+        Phase::Killed => DeployEffect::Failed,
+        Phase::Error if kind == EndingKind::OutcomeUnknown => DeployEffect::Unknown,
+        Phase::Error if kind == EndingKind::ExitCode && trace != Trace::PullOnly => {
+            DeployEffect::Failed
+        }
+        Phase::Skipped if kind == EndingKind::StoppedTracking => DeployEffect::Unknown,
+        _ => DeployEffect::Unchanged,
+    };
+    // "Set only by a command whose outcome is unknown; cleared by a verified deploy."
+    let verified = !matches!(phase, Phase::Partial) && deploy == DeployEffect::Ok;
+    let reconcile = match deploy {
+        DeployEffect::Unknown => Reconcile::Sets,
+        _ if verified => Reconcile::Clears,
+        _ => Reconcile::Keeps,
+    };
+    HostEffect { deploy, reconcile }
+}
+
 #[test]
 fn every_ending_of_a_deploy_has_the_effect_of_the_specification() {
     for kind in EndingKind::ALL {
-        let phase = kind.spec().phase;
         for trace in [Trace::PullOnly, Trace::Touched, Trace::Activated] {
-            let HostEffect { deploy, reconcile } = kind.spec().effect(trace);
-            let expected = match phase {
-                Phase::Success | Phase::Degraded | Phase::StaleBinary | Phase::Suspicious => {
-                    DeployEffect::Ok
-                }
-                Phase::Partial if trace == Trace::Activated => DeployEffect::Ok,
-                Phase::Partial | Phase::Timeout => DeployEffect::Unknown,
-                Phase::Killed if trace == Trace::PullOnly => DeployEffect::Unchanged,
-                Phase::Killed => DeployEffect::Failed,
-                Phase::Error if kind == EndingKind::OutcomeUnknown => DeployEffect::Unknown,
-                Phase::Error if kind == EndingKind::ExitCode && trace != Trace::PullOnly => {
-                    DeployEffect::Failed
-                }
-                Phase::Skipped if kind == EndingKind::StoppedTracking => DeployEffect::Unknown,
-                _ => DeployEffect::Unchanged,
-            };
-            assert_eq!(deploy, expected, "{kind:?} {trace:?}");
-            // "Set only by a command whose outcome is unknown; cleared by a verified deploy."
-            let verified = !matches!(phase, Phase::Partial) && deploy == DeployEffect::Ok;
-            let expected = match deploy {
-                DeployEffect::Unknown => Reconcile::Sets,
-                _ if verified => Reconcile::Clears,
-                _ => Reconcile::Keeps,
-            };
-            assert_eq!(reconcile, expected, "{kind:?} {trace:?}");
+            let expected = expected_effect(kind, trace);
+            assert_eq!(kind.spec().effect(trace), expected, "{kind:?} {trace:?}");
         }
     }
 }

@@ -8,8 +8,10 @@ use nixfleet_core::lifecycle::{
     To, Trace, UnknownCause, UnverifiedCause,
 };
 
+use super::goals::expected_effect;
 use super::play::Book;
 use super::scenarios::{Story, stories, transcript};
+use crate::counts::Score;
 use crate::goldens;
 
 const GOLDEN: &str = "tests/golden/scripts/lifecycle.txt";
@@ -65,10 +67,9 @@ fn every_deleted_row_and_every_row_that_leads_elsewhere_is_noticed() {
     let texts = told(&all, &Book::IN_FORCE);
     assert_eq!(texts.join("\n"), golden, "positive control: no mutant");
     let written: Vec<(Story, String)> = all.into_iter().zip(texts).collect();
-    let (mut deletions, mut retargets, mut deeds) = (0, 0, 0);
-    let mut survivors = Vec::new();
+    let mut score = Score::default();
     for (index, row) in TABLE.iter().enumerate() {
-        let mut try_one = |what: String, changed: Option<Row>| {
+        let try_one = |changed: Option<Row>| {
             let mut table = TABLE.to_vec();
             match changed {
                 Some(row) => table[index] = row,
@@ -76,32 +77,24 @@ fn every_deleted_row_and_every_row_that_leads_elsewhere_is_noticed() {
                     table.remove(index);
                 }
             }
-            if !caught(&written, row, &Book::with_table(table)) {
-                survivors.push(format!("{}: {what}", row.id));
-            }
+            caught(&written, row, &Book::with_table(table))
         };
-        try_one("deleted".to_owned(), None);
-        deletions += 1;
+        score.deleted(try_one(None), || row.id.to_owned());
         for to in places().into_iter().filter(|to| !same(row, *to)) {
             let ends = matches!(to, To::End(_) | To::Unknown(_) | To::Unverified(_));
             let arm = if ends { Arm::Nothing } else { row.arm };
-            try_one(format!("leads to {to:?}"), Some(Row { to, arm, ..*row }));
-            retargets += 1;
+            let noticed = try_one(Some(Row { to, arm, ..*row }));
+            score.retargeted(noticed, || format!("{}: leads to {to:?}", row.id));
         }
         for gone in 0..row.then.len() {
             let mut left = row.then.to_vec();
             let what = left.remove(gone);
             let then = Box::leak(left.into_boxed_slice());
-            try_one(format!("without {what:?}"), Some(Row { then, ..*row }));
-            deeds += 1;
+            let noticed = try_one(Some(Row { then, ..*row }));
+            score.deleted(noticed, || format!("{}: {what:?}", row.id));
         }
     }
-    println!(
-        "lifecycle mutants: {deletions} deletions, {retargets} retargets, {deeds} missing deeds; \
-         {} survive: {survivors:#?}",
-        survivors.len()
-    );
-    assert_eq!(survivors, Vec::<String>::new());
+    score.done("lifecycle");
 }
 
 /// Everything that a cell may say about a host and that makes a difference.
@@ -168,16 +161,13 @@ fn every_ending_that_means_something_else_is_noticed() {
         let mut stories = all.iter().zip(&texts);
         stories.any(|(story, text)| transcript(story, &book) != *text)
     };
-    let (mut phases, mut cells) = (0, 0);
+    let mut score = Score::default();
     let mut unreached = BTreeSet::new();
     for row in ENDINGS {
         for phase in Phase::ALL.into_iter().filter(|phase| phase.is_terminal()) {
             if phase != row.phase {
-                assert!(
-                    noticed(EndingSpec { phase, ..*row }),
-                    "{row:?} as {phase:?}"
-                );
-                phases += 1;
+                let noticed = noticed(EndingSpec { phase, ..*row });
+                score.retargeted(noticed, || format!("{:?} as {phase:?}", row.ending));
             }
         }
         for trace in [Trace::PullOnly, Trace::Touched, Trace::Activated] {
@@ -196,16 +186,24 @@ fn every_ending_that_means_something_else_is_noticed() {
                 "{:?} {trace:?}: some, and not all",
                 row.ending
             );
-            if caught.contains(&true) {
-                cells += 1;
-            } else {
+            let told = caught.contains(&true);
+            if !told {
                 unreached.insert((row.ending, trace));
+            }
+            let expected = expected_effect(row.ending, trace);
+            for other in effects()
+                .into_iter()
+                .filter(|one| *one != row.effect(trace))
+            {
+                score.retargeted(told || other != expected, || {
+                    format!("{:?} {trace:?}: {other:?}", row.ending)
+                });
             }
         }
     }
-    println!("endings: {phases} other phases, every change of {cells} cells noticed");
     let listed = UNREACHED
         .iter()
         .flat_map(|(kind, traces)| traces.iter().map(|one| (*kind, *one)));
     assert_eq!(unreached, listed.collect());
+    score.done("endings");
 }

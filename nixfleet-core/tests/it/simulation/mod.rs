@@ -11,6 +11,7 @@ mod world;
 
 use std::time::Duration;
 
+use crate::counts::counted;
 use nixfleet_core::Op;
 
 use checks::Checks;
@@ -136,7 +137,8 @@ fn simulation_keeps_every_law_under_seeded_faults() {
             panic!("seed {seed}: {wrong}\nreplay with NIXFLEET_SEED={seed}")
         });
     }
-    println!("simulation: {schedules} schedules, {commands} commands asked for");
+    let text = format!("simulation: {schedules} schedules, {commands} commands asked for");
+    counted("schedules", &text);
 }
 
 #[test]

@@ -31,6 +31,29 @@ fn judge(file: &Vectors, case: &Value) -> Result<(), String> {
     missing(&case["expected"], &report, "expected").map_or(Ok(()), Err)
 }
 
+/// A vector, ready to be judged by other lists of gates and needs.
+pub struct Case {
+    pub request: Request,
+    pub conditions: OwnedConditions,
+    /// Codes of the refusals, in order.
+    pub expected: Vec<String>,
+}
+
+/// All of them.
+pub fn cases() -> Vec<Case> {
+    let file = Vectors::read(FILE);
+    let read = |case: &Value| {
+        let request: RequestFacts = serde_json::from_value(case["request"].clone()).unwrap();
+        let facts: ConditionFacts = serde_json::from_value(conditions(&file, case)).unwrap();
+        Case {
+            request: request.try_into().unwrap(),
+            conditions: facts.try_into().unwrap(),
+            expected: codes(case).map(str::to_owned).collect(),
+        }
+    };
+    file.cases.iter().map(read).collect()
+}
+
 fn codes(case: &Value) -> impl Iterator<Item = &str> {
     let refusals = case["expected"]["refusals"].as_array().unwrap();
     refusals

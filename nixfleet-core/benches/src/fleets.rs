@@ -1,0 +1,169 @@
+//! Fleets of any size, with every agent connected, and what their agents say.
+
+use std::time::Duration;
+
+use nixfleet_core::desired::{Remote, RemotePolicy};
+use nixfleet_core::fleet::{
+    Dispatch, Effect, Fleet, FleetConfig, Input, Reading, Request, RequestId, Snapshot,
+};
+use nixfleet_core::host::{Actor, HostIdentity};
+use nixfleet_core::ids::ConnectionId;
+use nixfleet_core::report::AgentReport;
+use nixfleet_core::wire::{agent_message, decode_agent_frame};
+use nixfleet_core::{CommandId, HostId, Op, Phase, Timestamp};
+
+use crate::hosts::{NOW, desired};
+use crate::wire::heartbeat;
+
+/// A fleet with so many connected agents, each at the desired commit.
+#[derive(Debug)]
+pub struct Connected {
+    /// The fleet.
+    pub fleet: Fleet,
+    /// What the agents said of themselves.
+    pub identity: HostIdentity,
+    hosts: usize,
+    visits: usize,
+    quiet_visits: usize,
+    commands: u64,
+    now: Timestamp,
+}
+
+/// The name of a host.
+#[must_use]
+pub fn host(number: usize) -> HostId {
+    format!("web-{number:05}").parse().unwrap()
+}
+
+fn connection(number: usize) -> ConnectionId {
+    ConnectionId(number as u64)
+}
+
+impl Connected {
+    /// Connects them all.
+    #[must_use]
+    pub fn new(hosts: usize) -> Self {
+        let config = FleetConfig {
+            server_version: "4.0.0".into(),
+            agent_version: "4.0.0".into(),
+            remote: RemotePolicy {
+                ttl: Duration::from_secs(5),
+                grace: Duration::from_secs(3600),
+            },
+            remote_configured: true,
+            store_intact: true,
+        };
+        let (fleet, _) = Fleet::restore(config, Snapshot::default(), NOW);
+        let mut connected = Self {
+            fleet,
+            identity: HostIdentity::default(),
+            hosts,
+            visits: 0,
+            quiet_visits: 0,
+            commands: 0,
+            now: NOW,
+        };
+        connected.read_remote();
+        for number in 0..hosts {
+            let text = format!(
+                r#"{{"type":"register","payload":{{"hostname":"{}","agent_version":"4.0.0","capabilities":["commands","lock","deployed"],"protocol":1}}}}"#,
+                host(number)
+            );
+            let report = connected.read(&text);
+            if let AgentReport::Registered(registration) = &report {
+                connected.identity = registration.identity.clone();
+            }
+            connected.hear(number, report);
+            let beat = connected.read(&heartbeat(0, 0, 0.5));
+            connected.hear(number, beat);
+        }
+        connected
+    }
+
+    fn read_remote(&mut self) {
+        let desired = desired();
+        let Remote::Verified(snapshot) = desired.remote else {
+            panic!("the remote is readable");
+        };
+        let reading = Reading {
+            snapshot,
+            history: desired.history,
+        };
+        let _ = self
+            .fleet
+            .handle(Input::Read(Box::new(Ok(reading))), self.now);
+    }
+
+    /// The number of hosts.
+    #[must_use]
+    pub fn hosts(&self) -> usize {
+        self.hosts
+    }
+
+    /// Which host's turn it is, and how old the commit is that it has: the same one as before, or
+    /// the other of two.
+    pub fn next_turn(&mut self, changes: bool) -> (usize, usize) {
+        // Each host once in every round, and never a neighbour of the last one.
+        let host = (self.visits * 7_919) % self.hosts;
+        let age = (self.visits / self.hosts + 1) % 2;
+        if changes {
+            self.visits += 1;
+            return (host, age);
+        }
+        self.quiet_visits += 1;
+        ((self.quiet_visits * 7_919) % self.hosts, 0)
+    }
+
+    /// A frame of an agent as a report.
+    #[must_use]
+    pub fn read(&self, text: &str) -> AgentReport {
+        agent_message(decode_agent_frame(text).unwrap(), &self.identity)
+            .unwrap()
+            .unwrap()
+    }
+
+    /// The fleet takes in a report.
+    pub fn hear(&mut self, number: usize, report: AgentReport) -> Vec<Effect> {
+        let input = Input::Agent {
+            connection: connection(number),
+            bound: None,
+            report,
+        };
+        self.fleet.handle(input, self.now)
+    }
+
+    /// A frame of an agent, from its text to the effects.
+    pub fn hear_text(&mut self, number: usize, text: &str) -> Vec<Effect> {
+        let report = self.read(text);
+        self.hear(number, report)
+    }
+
+    /// A command from the request to its confirmed end; four calls of the fleet.
+    pub fn run_command(&mut self, number: usize) -> usize {
+        self.commands += 1;
+        self.now = self.now + Duration::from_millis(10);
+        let id = CommandId::from_bytes(u128::from(self.commands).to_be_bytes());
+        let dispatch = Dispatch::new(Op::Switch, vec![(host(number), id)]);
+        let request = Input::Request {
+            id: RequestId(self.commands),
+            actor: Actor::Person("admin".to_owned()),
+            request: Request::Dispatch(dispatch),
+        };
+        let mut effects = self.fleet.handle(request, self.now).len();
+        // The agent's record of its deployment names the command.
+        let record = format!(r#""clean":true,"command_id":"{id}""#);
+        let proof = heartbeat(0, 0, 0.5).replace(r#""clean":true"#, &record);
+        for frame in [
+            format!(r#"{{"type":"accepted","payload":{{"command_id":"{id}","pid":7}}}}"#),
+            format!(
+                r#"{{"type":"status","payload":{{"status":"ok","command":"switch","exit_code":0,"command_id":"{id}"}}}}"#
+            ),
+            proof,
+        ] {
+            effects += self.hear_text(number, &frame).len();
+        }
+        let phase = self.fleet.command(id).map(|command| command.phase);
+        assert_eq!(phase, Some(Phase::Success), "every command ends well");
+        effects
+    }
+}
