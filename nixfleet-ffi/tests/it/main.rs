@@ -7,7 +7,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod c;
+mod examples;
 mod header;
+mod memory;
 mod surface;
 mod vectors;
 
