@@ -25,3 +25,8 @@ pub mod text;
 /// Version of this interface: the major number in the upper 16 bits, the minor one in the lower.
 /// Functions are added with a new minor number; with a new major number nothing need stay.
 pub const NIXFLEET_ABI_VERSION: u32 = 0x0001_0000;
+
+/// The examples for Rust of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embedding.md")]
+pub struct Guide;

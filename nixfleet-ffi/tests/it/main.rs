@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod c;
+mod documents;
 mod examples;
 mod header;
 mod memory;
