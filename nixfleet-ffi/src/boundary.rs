@@ -156,3 +156,179 @@ pub(crate) fn guard(body: impl FnOnce() -> Result<(), Failure>) -> Status {
         Err(_) => error::remember(Failure::panicked()),
     }
 }
+
+/// Calls from outside, as a caller in C makes them; these are for Miri.
+#[cfg(test)]
+mod tests {
+    use std::ffi::CStr;
+    use std::ptr;
+
+    use super::{In, Out};
+    use crate::assess::{nixfleet_assess, nixfleet_message};
+    use crate::command::{
+        Deadline, nixfleet_command_free, nixfleet_command_handle, nixfleet_command_new,
+        nixfleet_command_poll_timeout,
+    };
+    use crate::error::{LastError, Status, nixfleet_last_error_get, nixfleet_last_error_text};
+    use crate::facts::{RawFacts, nixfleet_assess_facts, nixfleet_assess_facts_many};
+    use crate::handle::Handle;
+    use crate::lock::{
+        nixfleet_hasher_digest, nixfleet_hasher_free, nixfleet_hasher_new, nixfleet_hasher_update,
+        nixfleet_lock_hash,
+    };
+    use crate::text::{nixfleet_text_free, nixfleet_text_view, nixfleet_version};
+
+    fn given<T>(data: &[T]) -> In<T> {
+        // SAFETY: a slice, and its length goes with it.
+        unsafe { In::new(data.as_ptr()) }
+    }
+
+    fn room<T: Copy>(room: &mut T) -> Out<T> {
+        // SAFETY: room for one, lent for the call.
+        unsafe { Out::new(room) }
+    }
+
+    fn nowhere<T: Copy>() -> Out<T> {
+        // SAFETY: NULL is allowed.
+        unsafe { Out::new(ptr::null_mut()) }
+    }
+
+    fn nothing<T>() -> In<T> {
+        // SAFETY: NULL is allowed.
+        unsafe { In::new(ptr::null()) }
+    }
+
+    fn seen(text: Handle) -> String {
+        let (mut data, mut len) = (ptr::null(), 0);
+        assert_eq!(
+            nixfleet_text_view(text, room(&mut data), room(&mut len)),
+            Status::Ok
+        );
+        // SAFETY: the text is alive, and there is a NUL behind it.
+        let told = unsafe { CStr::from_ptr(data) };
+        assert_eq!(told.to_bytes().len(), len);
+        told.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn i1_texts_go_in_and_out() {
+        let mut text = 0;
+        let said = br#"{"code": "reboot-required"}"#;
+        assert_eq!(
+            nixfleet_message(given(said), said.len(), room(&mut text)),
+            Status::Ok
+        );
+        assert_eq!(seen(text), "the booted kernel is not the current one");
+        assert_eq!(nixfleet_text_free(text), Status::Ok);
+        assert_eq!(nixfleet_text_free(text), Status::BadHandle);
+        // SAFETY: a constant with a NUL.
+        let version = unsafe { CStr::from_ptr(nixfleet_version()) };
+        assert_eq!(version.to_str(), Ok(env!("CARGO_PKG_VERSION")));
+    }
+
+    #[test]
+    fn i1_nothing_is_read_or_written_through_null_or_with_a_silly_length() {
+        let mut out = 7;
+        for (text, len, status) in [
+            (nothing(), 0, Status::NullPointer),
+            (given(b"{"), 1, Status::Malformed),
+            (given(b"\xff"), 1, Status::NotUtf8),
+            (given(b"{}"), usize::MAX, Status::TooLarge),
+        ] {
+            assert_eq!(nixfleet_assess(text, len, room(&mut out)), status);
+            assert_eq!(nixfleet_assess(text, len, nowhere()), Status::NullPointer);
+        }
+        assert_eq!(out, 7);
+        let mut error = LastError {
+            status: Status::Ok,
+            code: ptr::null(),
+            place: ptr::null(),
+            text: ptr::null(),
+        };
+        assert_eq!(nixfleet_last_error_get(room(&mut error)), Status::Ok);
+        assert_eq!(error.status, Status::NullPointer);
+        // SAFETY: no call has failed since.
+        let told =
+            unsafe { [error.code, error.place, error.text].map(|text| CStr::from_ptr(text)) };
+        assert_eq!([told[0], told[1]], [c"null-pointer", c"out"]);
+        assert_eq!(nixfleet_last_error_text(), error.text);
+    }
+
+    #[test]
+    fn i1_arrays_are_filled_to_their_end_or_not_at_all() {
+        let mut facts = [RawFacts::default(); 3];
+        let mut statuses = [[9_u8; 5]; 3];
+        // SAFETY: room for three.
+        let to = unsafe { Out::new(statuses.as_mut_ptr()) };
+        facts[2].lock = 200;
+        assert_eq!(
+            nixfleet_assess_facts_many(given(&facts), 3, to),
+            Status::Invalid
+        );
+        facts[2].lock = 1;
+        // SAFETY: room for three.
+        let to = unsafe { Out::new(statuses.as_mut_ptr()) };
+        assert_eq!(nixfleet_assess_facts_many(given(&facts), 3, to), Status::Ok);
+        assert_eq!(statuses, [[1; 5], [1; 5], [1, 1, 2, 2, 2]]);
+        let mut one = [0; 5];
+        assert_eq!(
+            nixfleet_assess_facts(given(&facts), room(&mut one)),
+            Status::Ok
+        );
+        assert_eq!(one, [1; 5]);
+        // An address that no such array has.
+        // SAFETY: it is never read: the call refuses it.
+        let odd: In<u64> = unsafe { In::new(ptr::without_provenance(3)) };
+        assert!(odd.slice("odd", 1).is_err());
+    }
+
+    #[test]
+    fn i1_hashers_and_commands_live_as_long_as_their_handles() {
+        let (mut hasher, mut whole, mut pieces) = (0, [0; 32], [0; 32]);
+        assert_eq!(
+            nixfleet_lock_hash(given(b"abc"), 3, room(&mut whole)),
+            Status::Ok
+        );
+        assert_eq!(nixfleet_hasher_new(room(&mut hasher)), Status::Ok);
+        for piece in [b"a", b"b", b"c"] {
+            assert_eq!(nixfleet_hasher_update(hasher, given(piece), 1), Status::Ok);
+        }
+        assert_eq!(
+            nixfleet_hasher_digest(hasher, room(&mut pieces)),
+            Status::Ok
+        );
+        assert_eq!(whole, pieces);
+        assert_eq!(nixfleet_hasher_free(hasher), Status::Ok);
+        assert_eq!(
+            nixfleet_hasher_digest(hasher, room(&mut pieces)),
+            Status::BadHandle
+        );
+
+        let facts = br#"{"command_id": "01939b0a-7c1e-7000-8000-000000000001",
+            "request": {"op": "test"}}"#;
+        let (mut command, mut text) = (0, 0);
+        let mut due = Deadline {
+            at: 0,
+            armed: false,
+        };
+        let made = nixfleet_command_new(given(facts), facts.len(), 5, room(&mut command));
+        assert_eq!(made, Status::Ok);
+        assert_eq!(
+            nixfleet_command_poll_timeout(command, room(&mut due)),
+            Status::Ok
+        );
+        assert!(due.armed && due.at > 5);
+        let event = br#"{"event": "start"}"#;
+        let told = nixfleet_command_handle(command, given(event), event.len(), 5, room(&mut text));
+        assert_eq!(told, Status::Ok);
+        assert!(seen(text).starts_with(r#"{"phase":"VALIDATING""#));
+        assert_eq!(nixfleet_text_free(text), Status::Ok);
+        assert_eq!(nixfleet_command_free(command), Status::Ok);
+        assert_eq!(nixfleet_command_free(command), Status::BadHandle);
+    }
+
+    #[test]
+    fn i1_a_panic_becomes_a_status() {
+        assert_eq!(super::guard(|| panic!("on purpose")), Status::Internal);
+    }
+}

@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::vectors::python;
-use crate::{has, repository, run, skip};
+use crate::{has, repository, run, skip, skip_extra};
 
 const GUIDE: &str = "docs/embedding.md";
 
 /// The blocks in this language.
 fn blocks(document: &str, language: &str) -> Vec<String> {
     let text = fs::read_to_string(repository().join(document)).unwrap();
-    let parts = text.split(&format!("```{language}\n")).skip(1);
+    let start = format!("```{language}\n");
+    let parts = text.split(&start).skip(1);
     parts
         .map(|part| part.split("\n```").next().unwrap().to_owned())
         .collect()
@@ -92,7 +93,9 @@ fn python_says_what_is_documented() {
 #[test]
 fn cargo_c_builds_it_where_it_is_installed() {
     if !has("cargo-cbuild") && !has("cargo-capi") {
-        return skip("cargo-c is not installed; nixfleet-ffi/install does the same and is tested");
+        return skip_extra(
+            "cargo-c is not installed; nixfleet-ffi/install does the same and is tested",
+        );
     }
     let folder = tempfile::tempdir().unwrap();
     let mut cargo = Command::new("cargo");

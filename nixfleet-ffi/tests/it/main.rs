@@ -48,6 +48,11 @@ pub fn skip(why: &str) {
     eprintln!("SKIPPED: {why}");
 }
 
+/// The same for what is welcome, but never required.
+pub fn skip_extra(why: &str) {
+    eprintln!("SKIPPED: {why}");
+}
+
 /// Whether a program can be run.
 pub fn has(program: &str) -> bool {
     Command::new(program)
