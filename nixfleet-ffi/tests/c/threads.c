@@ -1,6 +1,6 @@
 /*
  * Several threads do what the header allows: everything at the same time, also with the same handles.
- * One argument: how often.
+ * Arguments: how often; and as a control for ThreadSanitizer, --race.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -16,11 +16,13 @@
 #define THREADS 4
 
 static nixfleet_handle hasher, command, texts[THREADS];
-static long rounds;
+static long rounds, unguarded;
+static int race;
 
 static void *work(void *argument) {
   const int self = *(const int *)argument;
   for (long round = 0; round < rounds; round++) {
+    if (race) unguarded++;
     nixfleet_handle text, own;
     nixfleet_deadline deadline;
     nixfleet_facts facts;
@@ -59,6 +61,7 @@ static void *work(void *argument) {
 
 int main(int count, char **arguments) {
   rounds = count > 1 ? strtol(arguments[1], NULL, 10) : 100;
+  race = count > 2 && strcmp(arguments[2], "--race") == 0;
   static const char FACTS[] =
       "{\"command_id\": \"01939b0a-7c1e-7000-8000-000000000001\", \"request\": {\"op\": \"test\"}}";
   assert(nixfleet_hasher_new(&hasher) == NIXFLEET_STATUS_OK);
