@@ -11,7 +11,7 @@ PIECE = 1 << 16
 """How much of a file is read at a time."""
 
 _Hash = ffi.typeof("uint8_t(*)[32]")
-_bytes = ffi.buffer
+_new, _bytes, _hash = ffi.new, ffi.buffer, lib.nixfleet_lock_hash
 
 
 def lock_hash(data: Bytes) -> str:
@@ -21,8 +21,9 @@ def lock_hash(data: Bytes) -> str:
     >>> nixfleet.lock_hash(b"abc")
     'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
     """
-    out = ffi.new(_Hash)
-    status = lib.nixfleet_lock_hash(*given(data), out)
+    out = _new(_Hash)
+    pointer, length = given(data)
+    status = _hash(pointer, length, out)
     if status:
         check(status)
     return _bytes(out)[:].hex()
