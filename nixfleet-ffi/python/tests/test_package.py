@@ -15,8 +15,16 @@ from hypothesis import strategies as st
 from nixfleet import codes
 from nixfleet._native import ffi, lib
 
+# Other work on the machine must not make a test fail.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=20,
 )
@@ -128,6 +136,12 @@ def test_many_are_assessed_like_each_alone(values):
             assert nixfleet.assess(json.dumps(value)) == told
         except nixfleet.NixfleetError as error:
             assert (type(error), error.args, error.code) == (type(told), told.args, told.code)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), object()])
+def test_what_json_has_no_word_for_raises(value):
+    with pytest.raises((ValueError, TypeError)):
+        nixfleet.assess_many([{}, {"host": value}])
 
 
 def test_a_closed_object_raises_and_closing_twice_does_nothing():

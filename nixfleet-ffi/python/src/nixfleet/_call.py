@@ -46,11 +46,11 @@ def given(data: Bytes) -> tuple:
 
 
 def given_json(value: Json) -> tuple:
-    """Pointer and length of JSON."""
+    """Pointer and length of JSON. A value that JSON has no word for is a ValueError."""
     if isinstance(value, str):
         value = value.encode("utf-8", "surrogatepass")
     elif not isinstance(value, bytes):
-        value = json.dumps(value).encode("ascii")
+        value = json.dumps(value, allow_nan=False).encode("ascii")
     return value, len(value)
 
 
