@@ -7,6 +7,7 @@ pub mod agent;
 pub mod command;
 mod convert;
 mod field;
+pub mod files;
 mod heartbeat;
 pub mod lock;
 mod order;
