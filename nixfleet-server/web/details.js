@@ -49,6 +49,10 @@ export class Details {
     return this.dialog.open;
   }
 
+  close() {
+    this.dialog.close();
+  }
+
   /**
    * @param {string} host
    * @param {string} compartment
