@@ -13,7 +13,7 @@
  */
 const TAGS = new Set(
   (
-    "a article aside b button caption code dd details div dl dt em fieldset form h2 h3 h4 header " +
+    "a article aside b bdi button caption code dd details div dl dt em fieldset form h2 h3 h4 header " +
     "input kbd label legend li nav ol optgroup option p progress section select small span " +
     "strong summary table tbody td textarea tfoot th thead time tr ul shape"
   ).split(" "),
@@ -146,12 +146,17 @@ export function table(caption, columns, rows, kind = "") {
           ...cells.map((cell, index) =>
             index === 0
               ? h("th", { role: "rowheader", scope: "row" }, cell)
-              : h("td", { role: "cell", "data-column": columns[index] }, cell),
+              : h("td", { role: "cell", "data-column": columns[index] }, whole(cell)),
           ),
         ),
       ),
     ),
   );
+}
+
+/** A cell's content as one box, where there is any. @param {Content} cell */
+function whole(cell) {
+  return textOf(cell) === "" ? null : h("div", {}, cell);
 }
 
 /**

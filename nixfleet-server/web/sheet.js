@@ -60,7 +60,7 @@ export class Sheet {
     this.say("");
     this.draw();
     if (!this.dialog.open) this.dialog.showModal();
-    const first = this.body.querySelector("[autofocus], input, select, textarea");
+    const first = this.body.querySelector("input:not([readonly]), select, textarea");
     (first instanceof HTMLElement ? first : this.title).focus();
   }
 

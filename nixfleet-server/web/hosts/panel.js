@@ -15,11 +15,16 @@ import { openSettings, settingsView } from "./settings.js";
 /** @import { Page } from "../page.js" */
 /** @import { HostView } from "../types.js" */
 
+/** Changes of one moment lead to one round of requests. */
+const PAUSE = 1000;
+
 export class HostPanel {
   /** @type {?string} */
   #host = null;
   /** @type {{ report: any, generations: any, deploys: any }} */
   #known = { report: null, generations: null, deploys: null };
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
 
   /** @param {Page} page */
   constructor(page) {
@@ -45,8 +50,11 @@ export class HostPanel {
 
   /** This host changed: what was asked for may be another now. @param {Set<string>} hosts */
   changed(hosts) {
-    if (this.#host !== null && hosts.has(this.#host)) void this.opened(this.#host);
-    else this.draw();
+    this.draw();
+    if (this.#host !== null && hosts.has(this.#host)) {
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.opened(this.#host), PAUSE);
+    }
   }
 
   draw() {
@@ -115,7 +123,7 @@ export class HostPanel {
         void openRollback(sheet, host, nameOf(host), Number(data["generation"]));
         break;
       case "hold":
-        openHold(sheet, [...hosts.values()], [host]);
+        openHold(sheet, hosts.values(), [host]);
         break;
       case "release":
         if (known) openRelease(sheet, known);

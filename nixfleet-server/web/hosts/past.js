@@ -36,7 +36,7 @@ export function generationsView(generations, host) {
     ],
   }));
   return [
-    h("div", { key: "list" }, table("Generations", ["Number", "Commit", "Made", "Store path", "Change"], rows)),
+    h("div", { key: "list" }, table("Generations", ["Number", "Commit", "Made", "Store path", "Change"], rows, "named")),
   ];
 }
 
@@ -97,7 +97,7 @@ export function deploysView(deploys) {
       ],
     };
   });
-  return [h("div", { key: "list" }, table("Deploys", ["When", "What", "Outcome", "By", "More"], rows))];
+  return [h("div", { key: "list" }, table("Deploys", ["When", "What", "Outcome", "By", "More"], rows, "named"))];
 }
 
 /** @param {any} one */

@@ -79,7 +79,7 @@ export function driftView(hosts) {
   }));
   return rows.length === 0
     ? [h("p", { key: "none" }, "No host is known.")]
-    : [h("div", { key: "list" }, table("Deployed revisions", ["Commit", "Hosts", "Which"], rows))];
+    : [h("div", { key: "list" }, table("Deployed revisions", ["Commit", "Hosts", "Which"], rows, "named"))];
 }
 
 export class HistoryPanel {

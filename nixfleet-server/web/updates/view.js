@@ -154,7 +154,11 @@ function about(pr) {
 function prFacts(pr, now) {
   const age = lasting((now - pr.created) / 1000);
   const mergeable = MERGEABLE[pr.mergeable] ?? plainCode(pr.mergeable);
-  return `by ${pr.author}, opened ${age} ago (${clockTime(pr.created)}), head ${shortCommit(pr.head)} since ${clockTime(pr.head_since)}, ${mergeable}`;
+  return [
+    "by ",
+    h("bdi", {}, pr.author),
+    `, opened ${age} ago (${clockTime(pr.created)}), head ${shortCommit(pr.head)} since ${clockTime(pr.head_since)}, ${mergeable}`,
+  ];
 }
 
 /** @param {CheckView[]} list */
@@ -174,7 +178,7 @@ function checks(list) {
       ],
     };
   });
-  return h("div", { key: "checks" }, table("Checks on its head", ["Check", "State", "It", "Verdict needs it"], rows));
+  return h("div", { key: "checks" }, table("Checks on its head", ["Check", "State", "What it says", "For the verdict"], rows));
 }
 
 /** @param {PrView} pr */

@@ -31,6 +31,6 @@ export function deliveriesView(deliveries) {
     };
   });
   return [
-    h("div", { key: "list" }, table("Deliveries", ["Notice", "To", "State", "When", "Answer"], rows)),
+    h("div", { key: "list" }, table("Deliveries", ["Notice", "To", "State", "When", "Answer"], rows, "named")),
   ];
 }

@@ -18,7 +18,7 @@ export function holdsView(hosts) {
   const held = [...hosts].filter((host) => host.hold);
   return [
     held.length > 0
-      ? h("div", { key: "list" }, table("Held hosts", ["Host", "Why", "By", "Until", "Change"], held.map(row)))
+      ? h("div", { key: "list" }, table("Held hosts", ["Host", "Why", "By", "Until", "Change"], held.map(row), "named"))
       : h("p", { key: "none" }, "No host is held."),
     h("div", { class: "actions", key: "add" }, button("hold", "Hold hosts …")),
   ];
@@ -53,10 +53,11 @@ export function until(end, now) {
 
 /**
  * @param {Sheet} sheet
- * @param {HostView[]} hosts
+ * @param {Iterable<HostView>} all
  * @param {string[]} chosen
  */
-export function openHold(sheet, hosts, chosen) {
+export function openHold(sheet, all, chosen) {
+  const hosts = [...all].sort((one, other) => one.hostname.localeCompare(other.hostname));
   sheet.open({
     title: "Hold hosts",
     body: () => [

@@ -90,7 +90,7 @@ export class UpkeepPanel {
         if (window) openRemoveWindow(sheet, window, reload);
         break;
       case "hold":
-        openHold(sheet, [...hosts.values()], host ? [host.id] : []);
+        openHold(sheet, hosts.values(), host ? [host.id] : []);
         break;
       case "release":
         if (host) openRelease(sheet, host);

@@ -44,7 +44,7 @@ export function quarantineView(entries) {
     h(
       "div",
       { key: "list" },
-      table("Quarantined targets", ["Commit", "Lock", "Why", "By", "Change"], rows),
+      table("Quarantined targets", ["Commit", "Lock", "Why", "By", "Change"], rows, "named"),
     ),
   ];
 }

@@ -27,7 +27,7 @@ export function windowsView(windows) {
       "When automations may act. A window that denies wins; rollbacks are allowed unless a window names them.",
     ),
     windows.length > 0
-      ? h("div", { key: "list" }, table("Maintenance windows", ["Name", "Effect", "When", "Hosts", "For", "Change"], windows.map(row)))
+      ? h("div", { key: "list" }, table("Maintenance windows", ["Name", "Effect", "When", "Hosts", "For", "Change"], windows.map(row), "named"))
       : h("p", { key: "none" }, "There is no window: automations may act at any time."),
     h("div", { class: "actions", key: "add" }, button("add-window", "Add a window …")),
   ];
