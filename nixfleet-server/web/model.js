@@ -5,7 +5,8 @@
 /**
  * @typedef {{ tag: string, attributes: Record<string, string>, children: Child[], key: ?string }} Model
  * @typedef {Model | string} Child
- * @typedef {Child | Content[] | null | undefined | false} Content What may stand between; nothing is left out.
+ * @typedef {Child | any[] | null | undefined | false} Content What may stand in an element;
+ *   nothing is left out, and lists may hold lists.
  */
 
 /**

@@ -9,12 +9,12 @@ import { liftQuarantine } from "./api.js";
 /** @import { Sheet } from "../sheet.js" */
 
 /**
- * @typedef {{ commit: string, lock?: ?string, why?: string, reason?: string, by?: any, since?: number, at?: number, target?: { commit: string, lock?: ?string } }} Entry
+ * @typedef {{ commit?: string, lock?: ?string, why?: string, reason?: string, by?: any, since?: number, at?: number, target?: { commit: string, lock?: ?string } }} Entry
  */
 
 /** The commit and lock of an entry. @param {Entry} entry */
 export function targetOf(entry) {
-  return entry.target ?? { commit: entry.commit, lock: entry.lock ?? null };
+  return entry.target ?? { commit: entry.commit ?? "", lock: entry.lock ?? null };
 }
 
 /**

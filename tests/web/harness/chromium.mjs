@@ -91,7 +91,7 @@ export async function launch(program) {
       const deadline = Date.now() + PATIENCE;
       while (!(await browser.evaluate(`Boolean(${condition})`).catch(() => false))) {
         if (Date.now() > deadline) {
-          throw new Error(`waited in vain for ${condition}; the page shows ${await browser.evaluate("document.body.innerText")}`);
+          throw new Error(`waited in vain for ${condition}; the page shows ${await browser.evaluate("(document.querySelector('dialog[open]') ?? document.body).innerText")}`);
         }
         await new Promise((done) => setTimeout(done, PAUSE));
       }
@@ -116,8 +116,14 @@ export async function launch(program) {
     },
     /** Moves the mouse onto an element. @param {string} selector */
     async hover(selector) {
+      const named = JSON.stringify(selector);
+      // What scrolls closes what is shown beside it: first the one, then the other.
+      await browser.evaluate(`new Promise((done) => {
+        document.querySelector(${named}).scrollIntoView({ block: "center", behavior: "instant" });
+        requestAnimationFrame(() => requestAnimationFrame(done));
+      })`);
       const [x, y] = await browser.evaluate(`(() => {
-        const box = document.querySelector(${JSON.stringify(selector)}).getBoundingClientRect();
+        const box = document.querySelector(${named}).getBoundingClientRect();
         return [box.left + box.width / 2, box.top + box.height / 2];
       })()`);
       await call("Input.dispatchMouseEvent", { type: "mouseMoved", x, y });

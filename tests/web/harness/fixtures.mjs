@@ -304,7 +304,7 @@ export function state(hostile = false) {
 
 /** What a host's own document says. @param {string} id */
 export function report(id) {
-  const detail = (/** @type {string} */ status, /** @type {string} */ message, /** @type {string[]} */ offers, details = []) => ({
+  const detail = (/** @type {string} */ status, /** @type {string} */ message, /** @type {string[]} */ offers, details = /** @type {string[]} */ ([])) => ({
     status,
     reason: { code: "x" },
     message,
@@ -317,9 +317,9 @@ export function report(id) {
     compartments: {
       agent: detail("ok", "the expected version", []),
       git: detail("ok", "at the desired commit", []),
-      lock: detail("ok", "the desired lock", ["merge-pr"], /** @type {any} */ (["Update PR pending: nixpkgs abc1234 → def5678", "Merge PR #42 to update"])),
+      lock: detail("ok", "the desired lock", ["merge-pr"], ["Update PR pending: nixpkgs abc1234 → def5678", "Merge PR #42 to update"]),
       system: detail("ok", "runs the desired revision", []),
-      tests: detail("error", "2 tests failed", ["test", "rollback"], /** @type {any} */ (["roll back to: generation 117 (1a2b3c4)"])),
+      tests: detail("error", "2 tests failed", ["test", "rollback"], ["roll back to: generation 117 (1a2b3c4)"]),
     },
   };
 }

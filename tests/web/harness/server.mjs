@@ -112,7 +112,8 @@ function known({ method, path }, tables) {
   const rows = /** @type {Record<string, Answer>} */ ({
     "POST /api/v1/live/ticket": { body: { ticket: "t" } },
     "GET /api/v1/tables": { body: tables },
-    "GET /api/v1/rollouts/0199aaaa-0000-7000-8000-000000000000": { body: fixtures.PAST_ROLLOUT },
+    [`GET /api/v1/rollouts/${fixtures.ROLLOUT.id}`]: { body: fixtures.ROLLOUT },
+    [`GET /api/v1/rollouts/${fixtures.PAST_ROLLOUT.id}`]: { body: fixtures.PAST_ROLLOUT },
     "GET /api/v1/updates": { body: fixtures.UPDATES },
     "GET /api/v1/updates/history": {
       body: { updates: fixtures.UPDATES.merged.map((one) => ({ ...one, hosts: [{ host: "web-1", at: one.at + 400_000 }, { host: "db-1", at: one.at + 7_400_000 }] })) },
