@@ -5,7 +5,7 @@ import { capital, clockTime, lasting, plainCode } from "../words.js";
 /** @import { Kind, Policy, RolloutHost, RolloutView, Wait } from "./types.js" */
 
 /** @type {Record<string, { name: string, status: string }>} */
-const STATES = {
+export const STATES = {
   running: { name: "running", status: "working" },
   paused: { name: "paused", status: "outdated" },
   "awaiting-approval": { name: "waits for approval", status: "outdated" },
@@ -19,7 +19,7 @@ const STATES = {
 };
 
 /** @type {Record<string, { name: string, status: string }>} */
-const HOST_STATES = {
+export const HOST_STATES = {
   waiting: { name: "waiting", status: "unknown" },
   running: { name: "running", status: "working" },
   done: { name: "done", status: "ok" },
@@ -29,7 +29,7 @@ const HOST_STATES = {
 };
 
 /** @type {Record<string, string>} */
-const WAITS = {
+export const WAITS = {
   "previous-wave": "an earlier wave is not done",
   "previous-stage": "another host has not passed the stage before",
   soaking: "the canaries are being watched",
