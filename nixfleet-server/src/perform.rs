@@ -56,7 +56,8 @@ impl Performer {
                 | Effect::Close { .. }
                 | Effect::Publish(_)
                 | Effect::Reply { .. }
-                | Effect::ReadRemote => later.push(effect),
+                | Effect::ReadRemote
+                | Effect::Notify(_) => later.push(effect),
             }
         }
         if !records.is_empty() {
@@ -91,6 +92,9 @@ impl Performer {
                 }
                 Effect::Publish(delta) => deltas.push(delta),
                 Effect::Reply { request, reply } => replies.push((request, reply)),
+                Effect::Notify(notice) => {
+                    tracing::info!(kind = notice.kind.code(), title = notice.title, "notice");
+                }
                 Effect::Persist(_) => {}
             }
         }
@@ -143,7 +147,9 @@ impl Performer {
                 | Record::Remote(_)
                 | Record::Event(_)
                 | Record::Audit(_)
-                | Record::Version(_) => {}
+                | Record::Version(_)
+                | Record::Rollout(_)
+                | Record::Settings(_) => {}
             }
         }
     }

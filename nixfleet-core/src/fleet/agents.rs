@@ -244,6 +244,7 @@ impl Fleet {
         }
         self.take_in(turn, id, beat.facts, now);
         self.note_agent_runs(id, beat.pending_op);
+        turn.heard.insert(id.clone());
         let Some(host) = self.hosts.get(id).filter(|host| !host.open.is_empty()) else {
             return;
         };

@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::input::{Reply, RequestId};
+use super::settings::FleetSettings;
 use super::snapshot::HostRecord;
 use crate::desired::RemoteWatch;
 use crate::ids::{CommandId, ConnectionId, HostId, StateVersion};
 use crate::lifecycle::Command;
+use crate::notice::Notice;
 use crate::order::ServerOrder;
+use crate::rollout::Rollout;
 use crate::sync::{Delta, EventView};
 
 /// One thing to do. All [`Effect::Persist`] of one call belong into one transaction, and nothing
@@ -46,6 +51,8 @@ pub enum Effect {
     },
     /// Read the remote now.
     ReadRemote,
+    /// Tell people.
+    Notify(Box<Notice>),
 }
 
 /// A row to be stored, replacing the one with the same key.
@@ -65,6 +72,10 @@ pub enum Record {
     Audit(AuditRecord),
     /// The version of the synchronised state.
     Version(StateVersion),
+    /// A rollout.
+    Rollout(Box<Rollout>),
+    /// The settings of the fleet as a whole.
+    Settings(Box<FleetSettings>),
 }
 
 /// Who asked for what, and what came of it.
@@ -84,4 +95,53 @@ pub struct AuditRecord {
     pub reason: Option<String>,
     /// What came of it, as a stable code.
     pub outcome: String,
+    /// What was changed, as it was before, in JSON.
+    pub before: Option<String>,
+    /// The same, as it is now.
+    pub after: Option<String>,
+}
+
+impl AuditRecord {
+    /// A row about the fleet as a whole.
+    #[must_use]
+    pub fn new(
+        at: crate::time::Timestamp,
+        actor: &crate::host::Actor,
+        action: &str,
+        outcome: &str,
+    ) -> Self {
+        Self {
+            at,
+            actor: actor.clone(),
+            action: action.to_owned(),
+            host: None,
+            command: None,
+            reason: None,
+            outcome: outcome.to_owned(),
+            before: None,
+            after: None,
+        }
+    }
+
+    /// The same, about a host.
+    #[must_use]
+    pub fn on(mut self, host: &HostId) -> Self {
+        self.host = Some(host.clone());
+        self
+    }
+
+    /// The same, with a reason.
+    #[must_use]
+    pub fn because(mut self, reason: Option<&str>) -> Self {
+        self.reason = reason.map(str::to_owned);
+        self
+    }
+
+    /// The same, with what was changed from what into what.
+    #[must_use]
+    pub fn changed(mut self, before: &impl Serialize, after: &impl Serialize) -> Self {
+        self.before = serde_json::to_string(before).ok();
+        self.after = serde_json::to_string(after).ok();
+        self
+    }
 }

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use crate::admission::{Check, Refusal};
 use crate::desired::{RemoteHistory, Snapshot, Unavailable};
-use crate::host::{Actor, Hold};
-use crate::ids::{CommandId, ConnectionId, HostId};
+use crate::host::{Actor, Hold, HostSettings};
+use crate::ids::{CommandId, CommitId, ConnectionId, HostId, PlanId, RolloutId};
 use crate::lifecycle::{CommandArgs, Signal, Target};
 use crate::op::Op;
 use crate::report::AgentReport;
+use crate::rollout::{Ask, Plan, PlanError, Verb, VerbError};
+use crate::window::{Window, WindowError, Zone};
 
 /// Names one question of a client, so that the answer finds its way back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -116,6 +118,51 @@ pub enum Request {
         /// `#rrggbb`.
         color: String,
     },
+    /// Start a rollout or pipeline. Nothing is half-started: it is planned anew, and refused whole
+    /// if that fails or is not the plan that was confirmed.
+    StartRollout {
+        /// A new unique id.
+        id: RolloutId,
+        /// What.
+        ask: Box<Ask>,
+        /// The plan that a person has seen and confirmed.
+        confirm: Option<PlanId>,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Do something with a rollout.
+    Rollout {
+        /// Which.
+        id: RolloutId,
+        /// What.
+        verb: Verb,
+    },
+    /// Replace what the server knows about how automation treats a host.
+    SetHostSettings {
+        /// The host.
+        host: HostId,
+        /// The settings.
+        settings: Box<HostSettings>,
+    },
+    /// Add a maintenance window, or replace the one with its id.
+    SetWindow {
+        /// The window.
+        window: Box<Window>,
+        /// The data of its time zone.
+        zone: Zone,
+    },
+    /// Remove a maintenance window.
+    RemoveWindow {
+        /// Its id.
+        id: String,
+    },
+    /// Let automation deploy a quarantined commit again.
+    LiftQuarantine {
+        /// The commit.
+        commit: CommitId,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// Run an operation on hosts.
@@ -186,6 +233,24 @@ pub enum Reply {
     UnknownCommand,
     /// A rule said no.
     Refused(Refusal),
+    /// The rollout was started, by this plan.
+    RolloutStarted(Box<Plan>),
+    /// No plan can be made; nothing was started.
+    NotPlanned(PlanError),
+    /// The plan is another one than the one confirmed; nothing was started. This is the new one.
+    PlanChanged(Box<Plan>),
+    /// There is no such rollout.
+    UnknownRollout(RolloutId),
+    /// The rollout cannot do that now.
+    VerbRefused(VerbError),
+    /// The settings cannot be taken; what is wrong with which field.
+    BadSettings(String),
+    /// The window cannot be taken.
+    BadWindow(WindowError),
+    /// There is no such window.
+    UnknownWindow(String),
+    /// The commit is not quarantined.
+    NotQuarantined(CommitId),
 }
 
 /// What became of a request on one host.

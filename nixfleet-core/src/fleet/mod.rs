@@ -5,12 +5,17 @@
 mod agents;
 mod effect;
 mod evidence;
+mod foresight;
 mod input;
 mod publish;
+mod queue;
 mod requests;
+mod rollouts;
+mod settings;
 mod snapshot;
 mod steps;
 mod turn;
+mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,19 +23,22 @@ use std::sync::Arc;
 pub(crate) use evidence::current_test_key;
 
 pub use effect::{AuditRecord, Effect, Record};
+pub use foresight::{Assumption, Assumptions};
 pub use input::{
     Accepted, Decision, Dispatch, Dispatched, Input, Reading, Reply, Request, RequestId,
 };
 pub use publish::{ClickReport, CompartmentReport, HostReport};
-pub use snapshot::{HostRecord, Snapshot};
+pub use settings::{FleetSettings, Quarantined};
+pub use snapshot::{HostRecord, KEPT_ROLLOUTS, Snapshot};
 
 use crate::desired::{
     DesiredState, PendingPr, RemoteCause, RemotePolicy, RemoteWatch, Unavailable,
 };
 use crate::host::Presence;
-use crate::ids::{CommandId, ConnectionId, HostId, StateVersion};
+use crate::ids::{CommandId, ConnectionId, HostId, RolloutId, StateVersion};
 use crate::lifecycle::{Command, Event};
 use crate::op::Op;
+use crate::rollout::Rollout;
 use crate::sync::{SyncLog, SyncState};
 use crate::time::Timestamp;
 use turn::Turn;
@@ -48,6 +56,9 @@ pub struct FleetConfig {
     pub remote_configured: bool,
     /// Whether the store is intact; if not, no command is taken and nothing is green.
     pub store_intact: bool,
+    /// Whether hosts run their tests by themselves after a person's deploy, where neither their
+    /// settings nor their tests are off.
+    pub tests_after_switch: bool,
 }
 
 /// Every host, its commands, the desired state.
@@ -65,6 +76,8 @@ pub struct Fleet {
     next_event: u64,
     clock: Timestamp,
     rows_used: Vec<(CommandId, &'static str)>,
+    rollouts: BTreeMap<RolloutId, Rollout>,
+    settings: FleetSettings,
 }
 
 /// Whose moment has come.
@@ -74,6 +87,8 @@ enum Timer {
     Command(CommandId),
     /// The end of a hold.
     Hold(HostId),
+    /// A rollout wants to be looked at.
+    Rollout(RolloutId),
 }
 
 /// One host.
@@ -144,6 +159,8 @@ impl Fleet {
                 .unwrap_or(1),
             clock: now,
             rows_used: Vec::new(),
+            rollouts: BTreeMap::new(),
+            settings: stored.settings,
         };
         let stored_commands: BTreeSet<CommandId> = stored.commands.iter().map(|c| c.id).collect();
         for mut record in stored.hosts {
@@ -169,8 +186,10 @@ impl Fleet {
         for event in stored.events {
             turn.change(crate::sync::Change::Event(event));
         }
+        fleet.resume_rollouts(&mut turn, stored.rollouts, now);
         fleet.resume_commands(&mut turn, now);
         fleet.publish_everything(&mut turn);
+        fleet.go_on(&mut turn, now);
         let effects = fleet.finish(turn);
         (fleet, effects)
     }
@@ -208,6 +227,7 @@ impl Fleet {
                 self.request(&mut turn, id, &actor, request, now)
             }
         }
+        self.go_on(&mut turn, now);
         self.finish(turn)
     }
 
@@ -217,6 +237,8 @@ impl Fleet {
         self.rows_used.clear();
         let mut turn = Turn::default();
         self.fire_due(&mut turn, now);
+        let now = self.clock;
+        self.go_on(&mut turn, now);
         self.finish(turn)
     }
 
@@ -296,6 +318,8 @@ impl Fleet {
             turn.desired_changed(crate::sync::Change::UpdatePrChanged(pr));
             turn.refresh_all(self.hosts.keys());
         }
+        let now = self.clock;
+        self.go_on(&mut turn, now);
         self.finish(turn)
     }
 
@@ -317,6 +341,9 @@ impl Fleet {
                     self.after_command(turn, id, trace.steps, now);
                 }
                 Timer::Hold(host) => self.end_hold(turn, &host, now),
+                Timer::Rollout(id) => {
+                    turn.look.insert(id);
+                }
             }
         }
     }
@@ -358,6 +385,7 @@ impl Fleet {
         self.publish_desired(turn);
         turn.refresh_all(self.hosts.keys());
         self.remote_event(turn, was_readable, now);
+        self.newer_commit(turn, now);
     }
 }
 

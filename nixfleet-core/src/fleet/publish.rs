@@ -12,10 +12,10 @@ use crate::compartment::{
     self, Assessment, Attention, Click, Compartment, HostAssessment, ReasonCode, Situation, Status,
     Trace, Working, assess, explain,
 };
-use crate::desired::{Remote, Unavailable};
+use crate::desired::{DesiredState, Remote, Unavailable};
 use crate::host::Presence;
 use crate::ids::{CommandId, HostId};
-use crate::lifecycle::{Command, Phase};
+use crate::lifecycle::{Command, Phase, Target};
 use crate::op::Op;
 use crate::sync::{
     Change, CommandView, Delta, DeployedView, DesiredView, EventView, HostView, ProgressView,
@@ -135,6 +135,31 @@ impl Fleet {
         assess(&self.situation(host))
     }
 
+    /// The statuses of a host as if this target were the desired state, which a rollout that is
+    /// under way means by it. What cannot be read stays unreadable.
+    pub(super) fn assess_against(&self, host: &Host, target: Option<&Target>) -> HostAssessment {
+        let situation = self.situation(host);
+        let desired = Target::desired(&self.desired.remote);
+        let pinned = target.filter(|target| desired.is_some() && desired.as_ref() != Some(target));
+        let (Some(target), Remote::Verified(snapshot)) = (pinned, &self.desired.remote) else {
+            return assess(&situation);
+        };
+        let mut snapshot = snapshot.clone();
+        snapshot.commit = Ok(target.commit);
+        if let Some(lock) = target.lock {
+            snapshot.lock = Ok(lock);
+        }
+        let desired = DesiredState {
+            remote: Remote::Verified(snapshot),
+            history: None,
+            ..self.desired.clone()
+        };
+        assess(&Situation {
+            desired: &desired,
+            ..situation
+        })
+    }
+
     fn situation<'a>(&'a self, host: &'a Host) -> Situation<'a> {
         let record = &host.record;
         Situation {
@@ -146,7 +171,7 @@ impl Fleet {
             working: self.working_command(&host.open).map(working),
             presence: record.presence,
             hold: record.hold.as_ref(),
-            quarantined: false,
+            quarantined: self.given_up(record),
             identity_conflict: host.identity_conflict,
             remote_in_grace: self.watch.in_grace(),
         }

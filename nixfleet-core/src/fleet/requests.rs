@@ -4,15 +4,16 @@ use super::input::{Accepted, Decision, Dispatch, Dispatched, Reply, Request, Req
 use super::turn::Turn;
 use super::{AuditRecord, Effect, Fleet, Host, HostRecord, Record, Timer};
 use crate::admission::{
-    self, Check, Lane, Occupant, PrState, Refusal, RefusalCode, WindowState, admit, admit_to_queue,
+    self, Check, Lane, Occupant, PrState, Refusal, RefusalCode, admit, admit_to_queue,
 };
 use crate::compartment::Compartment;
 use crate::host::Actor;
 use crate::ids::{CommandId, HostId};
-use crate::lifecycle::{Command, Event, Withdrawal};
+use crate::lifecycle::{Command, Event, Target, Withdrawal};
 use crate::op::{Op, Performer};
 use crate::sync::Change;
 use crate::time::Timestamp;
+use crate::window::ActionClass;
 
 impl Fleet {
     pub(super) fn request(
@@ -103,6 +104,24 @@ impl Fleet {
                     record.identity.theme_color = Some(color);
                 })
             }
+            Request::SetHostSettings { host, settings } => match settings.check() {
+                Err(why) => Reply::BadSettings(why),
+                Ok(()) => self.edit_host(turn, actor, &host, "settings", now, |record| {
+                    record.settings = *settings;
+                }),
+            },
+            Request::StartRollout {
+                id,
+                ask,
+                confirm,
+                reason,
+            } => self.start_rollout(turn, actor, id, &ask, confirm, reason, now),
+            Request::Rollout { id, verb } => self.rollout_verb(turn, actor, id, &verb, now),
+            Request::SetWindow { window, zone } => self.set_window(turn, actor, *window, zone, now),
+            Request::RemoveWindow { id } => self.remove_window(turn, actor, &id, now),
+            Request::LiftQuarantine { commit, reason } => {
+                self.lift_quarantine(turn, actor, commit, &reason, now)
+            }
         }
     }
 
@@ -122,11 +141,17 @@ impl Fleet {
         let Some(host) = self.hosts.get_mut(id) else {
             return Reply::UnknownHost(id.clone());
         };
+        let before = editable(&host.record);
         edit(&mut host.record);
         let record = host.record.clone();
+        let after = editable(&record);
         self.arm_hold(&record);
         turn.host_changed(id);
-        self.audit(turn, actor, action, Some(id), None, None, "done", now);
+        let row = AuditRecord::new(now, actor, action, "done").on(id);
+        let reason = record.hold.as_ref().filter(|_| action == "hold");
+        let row = row.because(reason.map(|hold| hold.why.as_str()));
+        turn.records
+            .push(Record::Audit(row.changed(&before, &after)));
         Reply::Done
     }
 
@@ -236,7 +261,7 @@ impl Fleet {
                 let queueable = self.admission(&request, |request, situation| {
                     admit_to_queue(request, situation)
                 })?;
-                self.insert_command(turn, Command::queue(&queueable, id, now));
+                self.queue_command(turn, &queueable, id, now);
                 Ok(Accepted::Queued(id))
             }
             Err(refusal) => {
@@ -281,15 +306,31 @@ impl Fleet {
     }
 
     /// Asks the admission rules about a host as it is now.
-    fn admission<T>(
+    pub(super) fn admission<T>(
         &self,
         request: &admission::Request,
+        ask: impl FnOnce(&admission::Request, &admission::Conditions<'_>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let by_rollout = request.actor.as_rollout();
+        let by_rollout = by_rollout.and_then(|id| self.rollouts.get(&id));
+        let class = by_rollout.map_or(ActionClass::Routine, |one| one.plan.policy.class);
+        self.admission_as(request, class, ask)
+    }
+
+    /// The same, where an update is of this class.
+    pub(super) fn admission_as<T>(
+        &self,
+        request: &admission::Request,
+        class: ActionClass,
         ask: impl FnOnce(&admission::Request, &admission::Conditions<'_>) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         let Some(host) = self.hosts.get(&request.host) else {
             return Err(Refusal::new(RefusalCode::NeverSeen));
         };
-        let assessment = self.assess_host(host);
+        let target = request
+            .target
+            .or_else(|| Target::desired(&self.desired.remote));
+        let assessment = self.assess_against(host, request.target.as_ref());
         let base = |compartment| assessment.of(compartment).base;
         let test_key = super::evidence::current_test_key(&host.record.observation);
         let occupant = |lane: Lane| {
@@ -315,37 +356,13 @@ impl Fleet {
             remote: &self.desired.remote,
             test_key: test_key.as_ref(),
             hold: host.record.hold.as_ref(),
-            quarantined: false,
+            quarantined: target.is_some_and(|target| self.quarantined(&target).is_some()),
             signature: Check::NotRequired,
-            window: WindowState::Open,
+            window: self.window_for(host, ActionClass::of(request.op, class), request),
             host_driven: false,
             pr: &PrState::NotKnown,
         };
         ask(request, &situation)
-    }
-
-    /// A command that waited for this host may start now.
-    pub(super) fn start_next(&mut self, turn: &mut Turn, id: &HostId, now: Timestamp) {
-        let Some(host) = self.hosts.get(id).filter(|host| host.connection.is_some()) else {
-            return;
-        };
-        let waiting = host.open.iter().filter_map(|id| self.commands.get(id));
-        let Some(next) = waiting
-            .into_iter()
-            .find(|c| c.phase == crate::lifecycle::Phase::Pending)
-        else {
-            return;
-        };
-        let (command, request) = (next.id, next.request());
-        let Ok(admitted) = self.admission(&request, admit) else {
-            return;
-        };
-        let Some(seq) = self.next_seq(turn, id) else {
-            return;
-        };
-        self.command_event(turn, command, &Event::Start, now);
-        let admitted = Box::new(admitted);
-        self.command_event(turn, command, &Event::ValidateOk { admitted, seq }, now);
     }
 
     fn remove_host(&mut self, turn: &mut Turn, id: &HostId, now: Timestamp) {
@@ -382,6 +399,8 @@ impl Fleet {
             command,
             reason: reason.map(str::to_owned),
             outcome: outcome.to_owned(),
+            before: None,
+            after: None,
         }));
     }
 
@@ -401,4 +420,14 @@ impl Fleet {
             self.timers.insert((until, Timer::Hold(record.id.clone())));
         }
     }
+}
+
+/// What people can edit of a host, for the audit trail.
+fn editable(record: &HostRecord) -> serde_json::Value {
+    serde_json::json!({
+        "hold": record.hold,
+        "tests_enabled": record.tests_enabled,
+        "theme_color": record.identity.theme_color,
+        "settings": record.settings,
+    })
 }

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::Record;
+use super::settings::FleetSettings;
 use crate::desired::RemoteWatch;
 use crate::host::{
     DeployEvidence, Hold, HostIdentity, HostObservation, HostSettings, Presence, TestEvidence,
 };
 use crate::ids::{CommandId, HostId, Sequence, StateVersion};
 use crate::lifecycle::Command;
+use crate::rollout::Rollout;
 use crate::sync::EventView;
 use crate::time::Timestamp;
 
@@ -77,6 +79,23 @@ pub struct Snapshot {
     pub remote: Option<RemoteWatch>,
     /// The most recent events, oldest first.
     pub events: Vec<EventView>,
+    /// Every rollout that has not ended, and the last [`KEPT_ROLLOUTS`] that have.
+    pub rollouts: Vec<Rollout>,
+    /// The settings of the fleet as a whole.
+    pub settings: FleetSettings,
+}
+
+/// How many ended rollouts the fleet keeps in memory.
+pub const KEPT_ROLLOUTS: usize = 50;
+
+/// Leaves out the oldest ended rollouts beyond [`KEPT_ROLLOUTS`].
+pub(super) fn prune_rollouts(rollouts: &mut Vec<Rollout>) {
+    let ended = rollouts.iter().filter(|one| one.state.is_terminal());
+    let mut ended: Vec<_> = ended.map(|one| (one.since, one.id)).collect();
+    ended.sort_unstable();
+    let surplus = ended.len().saturating_sub(KEPT_ROLLOUTS);
+    ended.truncate(surplus);
+    rollouts.retain(|one| !ended.contains(&(one.since, one.id)));
 }
 
 impl Snapshot {
@@ -98,8 +117,14 @@ impl Snapshot {
                 Record::Event(event) => self.events.push(event),
                 Record::Version(version) => self.version = version,
                 Record::Audit(_) => {}
+                Record::Rollout(rollout) => {
+                    self.rollouts.retain(|own| own.id != rollout.id);
+                    self.rollouts.push(*rollout);
+                }
+                Record::Settings(settings) => self.settings = *settings,
             }
         }
+        prune_rollouts(&mut self.rollouts);
         let named: BTreeSet<CommandId> = self
             .hosts
             .iter()

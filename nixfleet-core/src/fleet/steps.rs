@@ -81,7 +81,12 @@ impl Fleet {
             .extend(trace.rows.iter().map(|row| (id, *row)));
     }
 
-    fn arm(&mut self, id: CommandId, before: Option<Timestamp>, after: Option<Timestamp>) {
+    pub(super) fn arm(
+        &mut self,
+        id: CommandId,
+        before: Option<Timestamp>,
+        after: Option<Timestamp>,
+    ) {
         if before != after
             && let Some(at) = before
         {
@@ -181,6 +186,7 @@ impl Fleet {
             return;
         };
         state.open.retain(|open| *open != id);
+        turn.ended.push(id);
         let shown = state
             .record
             .last_ended
@@ -197,6 +203,7 @@ impl Fleet {
             "command-not-started"
         };
         self.event(turn, Some(host), code, text, now);
+        self.tell_of_end(turn, id, host, now);
     }
 
     fn send_command(&mut self, turn: &mut Turn, id: CommandId) {

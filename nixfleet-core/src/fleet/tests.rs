@@ -72,6 +72,7 @@ fn config() -> FleetConfig {
         },
         remote_configured: true,
         store_intact: true,
+        tests_after_switch: false,
     }
 }
 
@@ -213,7 +214,8 @@ impl World {
             | Effect::Close { .. }
             | Effect::Publish(_)
             | Effect::Reply { .. }
-            | Effect::ReadRemote => None,
+            | Effect::ReadRemote
+            | Effect::Notify(_) => None,
         });
         self.stored.commit(stored);
         let mut persisting = true;
@@ -248,7 +250,7 @@ impl World {
                     self.replica.apply(ServerMessage::Delta(deltas));
                 }
                 Effect::Reply { reply, .. } => self.replies.push(reply),
-                Effect::ReadRemote => {}
+                Effect::ReadRemote | Effect::Notify(_) => {}
             }
         }
     }

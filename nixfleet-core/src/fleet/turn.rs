@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Effect, Fleet, Record};
-use crate::ids::{CommandId, HostId};
+use crate::ids::{CommandId, HostId, RolloutId};
+use crate::notice::Notice;
 use crate::sync::{Change, Delta};
 
 /// What one call has changed so far.
@@ -28,6 +29,20 @@ pub(super) struct Turn {
     changes: Vec<Change>,
     /// Answers, in order.
     pub(super) replies: Vec<Effect>,
+    /// What people are to be told.
+    pub(super) notices: Vec<Notice>,
+    /// Hosts that were heard of: rollouts look at them again.
+    pub(super) heard: BTreeSet<HostId>,
+    /// Commands that ended.
+    pub(super) ended: Vec<CommandId>,
+    /// Rollouts to be looked at again.
+    pub(super) look: BTreeSet<RolloutId>,
+    /// Whether every rollout is to be looked at again.
+    pub(super) look_at_all: bool,
+    /// Rollouts that changed: to be stored and published.
+    pub(super) rollouts: BTreeSet<RolloutId>,
+    /// Hosts whose tests may run by themselves now, and the command that led to it.
+    pub(super) test_next: Vec<(HostId, CommandId)>,
 }
 
 impl Turn {
@@ -41,6 +56,11 @@ impl Turn {
 
     pub(super) fn refresh_all<'a>(&mut self, ids: impl Iterator<Item = &'a HostId>) {
         self.refresh.extend(ids.cloned());
+    }
+
+    /// Hosts that something happened to, so far.
+    pub(super) fn touched(&self) -> impl Iterator<Item = &HostId> {
+        self.changed.iter().chain(&self.refresh).chain(&self.heard)
     }
 
     pub(super) fn change(&mut self, change: Change) {
@@ -65,6 +85,12 @@ impl Fleet {
         for id in turn.changed.union(&turn.refresh) {
             deltas.extend(self.publish_status(id));
         }
+        for id in &turn.rollouts {
+            if let Some(rollout) = self.rollouts.get(id) {
+                turn.changes
+                    .push(Change::RolloutUpdated(Box::new(rollout.view())));
+            }
+        }
         let changes = std::mem::take(&mut turn.changes);
         deltas.extend(
             changes
@@ -77,6 +103,8 @@ impl Fleet {
         records.extend(hosts.map(|host| Record::Host(host.record.clone())));
         let commands = turn.commands.iter().filter_map(|id| self.commands.get(id));
         records.extend(commands.cloned().map(Record::Command));
+        let rollouts = turn.rollouts.iter().filter_map(|id| self.rollouts.get(id));
+        records.extend(rollouts.cloned().map(|one| Record::Rollout(Box::new(one))));
         records.append(&mut turn.records);
         if !deltas.is_empty() {
             records.push(Record::Version(self.log.version()));
@@ -91,6 +119,8 @@ impl Fleet {
         let mut effects: Vec<Effect> = persist.collect();
         effects.append(&mut turn.sends);
         effects.extend(deltas.into_iter().map(Effect::Publish));
+        let notices = turn.notices.into_iter().map(Box::new);
+        effects.extend(notices.map(Effect::Notify));
         effects.append(&mut turn.replies);
         effects
     }

@@ -48,6 +48,7 @@ pub fn tables_json() -> Value {
             "hint": cause.hint(),
         }))),
         "compact": super::letters::json(),
+        "rollouts": super::rollouts::json(),
         "rules": by_name(&TABLES, |table| (table.compartment.name().to_owned(), rules(table))),
         "overlays": OVERLAYS.iter().map(|row| json!({
             "id": row.id,

@@ -10,6 +10,7 @@ mod letters;
 mod lifecycle;
 mod mermaid;
 mod numbers;
+mod rollouts;
 mod rules;
 mod sheet;
 mod words;
@@ -26,6 +27,7 @@ pub fn sheets() -> Vec<Sheet> {
     let mut all = rules::sheets();
     all.extend(catalogue::sheets());
     all.extend(lifecycle::sheets());
+    all.extend(rollouts::sheets());
     all.push(numbers::sheet());
     all.push(letters::sheet());
     all

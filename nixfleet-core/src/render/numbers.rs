@@ -7,11 +7,12 @@ use super::words::duration;
 use crate::agent::{backoff, jobs, link};
 use crate::desired;
 use crate::lifecycle::timing;
+use crate::rollout;
 
 /// A bound in time, with its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Number {
-    /// Where it belongs: `lifecycle`, `remote` or `agent`.
+    /// Where it belongs: `lifecycle`, `remote`, `agent` or `rollout`.
     pub area: &'static str,
     /// Its name.
     pub name: &'static str,
@@ -60,6 +61,10 @@ pub const NUMBERS: &[Number] = &[
     number("agent",     "backoff-longest", backoff::LONGEST,      "the longest wait before reconnecting"),
     number("agent",     "registration",   link::REGISTRATION_TIMEOUT, "how long the answer to a registration may take"),
     number("agent",     "resend-results", link::RESEND_EVERY,     "time between two sendings of a result that is not confirmed"),
+    number("rollout",   "person",         rollout::PAUSE_BOUND,   "how long a rollout waits for a person until it is cancelled"),
+    number("rollout",   "soak-gaps",      rollout::SOAK_GAP_BOUND, "how much longer than its soak the evidence of canaries may take"),
+    number("rollout",   "visible",        rollout::VISIBLE_BOUND, "how long the desired-state source may take to show the target"),
+    number("rollout",   "return",         rollout::RECONNECT_BOUND, "how long a host may be away on the way where the policy does not wait"),
 ];
 
 pub(super) fn sheet() -> Sheet {

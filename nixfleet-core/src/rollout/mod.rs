@@ -28,10 +28,11 @@ pub use state::{
 };
 pub use step::Act;
 pub use table::{
-    PAUSE_BOUND, PIPELINES, PipelineRow, SOAK_GAP_BOUND, STATES, StateRow, VERBS, VISIBLE_BOUND,
-    VerbRow, WAITS, WaitRow, pipeline,
+    PAUSE_BOUND, PIPELINES, PipelineRow, RECONNECT_BOUND, SOAK_GAP_BOUND, STATES, StateRow, VERBS,
+    VISIBLE_BOUND, VerbRow, WAITS, WaitRow, pipeline,
 };
 pub use verb::{Verb, VerbError, VerbName};
+pub(crate) use view::word;
 pub use view::{RolloutHostView, RolloutTotals, RolloutView};
 pub use world::{Ended, Health, May, WayBack, World};
 

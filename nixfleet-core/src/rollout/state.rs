@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::plan::Plan;
+use super::table::VISIBLE_BOUND;
 use super::world::World;
 use crate::host::Actor;
 use crate::ids::{CommandId, CommitId, HostId, RolloutId, StorePath};
@@ -291,6 +292,8 @@ pub struct Rollout {
     pub base: Option<CommitId>,
     /// Whether the desired-state source has shown the target.
     pub visible: bool,
+    /// Until when it has to.
+    pub visible_by: Timestamp,
     /// The number of the wave that is on.
     pub wave: usize,
     /// Waves up to this one are approved.
@@ -354,6 +357,7 @@ impl Rollout {
             target: plan.target,
             base: world.desired().map(|desired| desired.commit),
             visible: false,
+            visible_by: now + VISIBLE_BOUND,
             wave: 0,
             approved: 0,
             soak: None,
@@ -367,6 +371,22 @@ impl Rollout {
             times: vec![StageTime::default(); plan.ops.len()],
             due: None,
             plan,
+        }
+    }
+
+    /// It was read back after the server was away. What happened meanwhile was not seen: the soak
+    /// begins anew, and waits for what comes back by itself do too.
+    pub fn resume(&mut self, now: Timestamp) {
+        self.visible_by = self.visible_by.max(now + VISIBLE_BOUND);
+        if let Some(soak) = &mut self.soak {
+            soak.good_since = None;
+            soak.gap = Some("the server was restarted".to_owned());
+        }
+        for run in self.hosts.values_mut() {
+            let code = run.wait.as_ref().map(|wait| wait.code);
+            if matches!(code, Some(WaitCode::Offline | WaitCode::RemoteUnreadable)) {
+                run.since = now;
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The machine: what may start now, and why everything else waits.
 
 use super::state::{HostStage, Rollout, RolloutState, Soak, Stop, Wait, WaitCode};
-use super::table::{PAUSE_BOUND, RECONNECT_BOUND, SOAK_GAP_BOUND, VISIBLE_BOUND};
+use super::table::{PAUSE_BOUND, RECONNECT_BOUND, SOAK_GAP_BOUND};
 use super::world::{Ended, Health, May, World};
 use super::{Offline, RollBack, RolledBack, command_id};
 use crate::ids::{CommandId, HostId};
@@ -143,7 +143,7 @@ impl Rollout {
             self.visible = true;
             return false;
         }
-        let deadline = self.active_since + VISIBLE_BOUND;
+        let deadline = self.visible_by;
         if now >= deadline {
             self.halt(
                 Stop::NotVisible,

@@ -192,7 +192,7 @@ impl Rollout {
 }
 
 /// The wire spelling of a value without fields, for sentences.
-pub(super) fn word(value: &impl Serialize) -> String {
+pub(crate) fn word(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
         Ok(other) => other.to_string(),

@@ -438,6 +438,7 @@ impl Story {
             },
             remote_configured: true,
             store_intact: true,
+            tests_after_switch: false,
         };
         let (fleet, _) = Fleet::restore(config, stored, NOW);
         let mut witness = Witness::default();

@@ -23,6 +23,7 @@ mod lifecycle;
 mod lock;
 mod model;
 mod reference;
+mod rollout;
 mod scripts;
 mod simulation;
 mod tables;

@@ -150,6 +150,7 @@ fn fleet_config() -> FleetConfig {
         },
         remote_configured: true,
         store_intact: true,
+        tests_after_switch: false,
     }
 }
 
@@ -260,7 +261,10 @@ impl World {
                         self.cut();
                     }
                 }
-                Effect::Publish(_) | Effect::Reply { .. } | Effect::ReadRemote => {}
+                Effect::Publish(_)
+                | Effect::Reply { .. }
+                | Effect::ReadRemote
+                | Effect::Notify(_) => {}
             }
         }
     }
@@ -271,7 +275,11 @@ impl World {
             Record::Command(command) => self.store_command(command),
             Record::Remote(watch) => self.stored.remote = Some(watch),
             Record::Version(version) => self.stored.version = version,
-            Record::HostRemoved(_) | Record::Event(_) | Record::Audit(_) => {}
+            Record::HostRemoved(_)
+            | Record::Event(_)
+            | Record::Audit(_)
+            | Record::Rollout(_)
+            | Record::Settings(_) => {}
         }
     }
 

@@ -52,7 +52,8 @@ impl Witness {
             | Effect::Send { .. }
             | Effect::Close { .. }
             | Effect::Reply { .. }
-            | Effect::ReadRemote => None,
+            | Effect::ReadRemote
+            | Effect::Notify(_) => None,
         });
         let published: Vec<Arc<Delta>> = published.collect();
         if let Some(message) = frame(&published) {
@@ -71,7 +72,8 @@ impl Witness {
                 | Change::CommandFinished(_)
                 | Change::UpdatePrChanged(_)
                 | Change::DesiredChanged(_)
-                | Change::Event(_) => {}
+                | Change::Event(_)
+                | Change::RolloutUpdated(_) => {}
             }
         }
         published

@@ -136,6 +136,7 @@ impl Server {
             },
             remote_configured,
             store_intact: intact,
+            tests_after_switch: false,
         };
         let output = Output::open(config.data_dir.join("output")).map_err(StartError::Output)?;
         let output = Arc::new(output);

@@ -54,6 +54,15 @@ impl Api {
             Reply::UnknownHost(host) => Err(unknown_host(host.as_str())),
             Reply::UnknownCommand => Err(unknown_command()),
             Reply::Refused(refusal) => Err(refused(&refusal)),
+            other @ (Reply::RolloutStarted(_)
+            | Reply::NotPlanned(_)
+            | Reply::PlanChanged(_)
+            | Reply::UnknownRollout(_)
+            | Reply::VerbRefused(_)
+            | Reply::BadSettings(_)
+            | Reply::BadWindow(_)
+            | Reply::UnknownWindow(_)
+            | Reply::NotQuarantined(_)) => Err(unexpected(&other)),
         }
     }
 
@@ -145,6 +154,12 @@ pub(super) fn unknown_command() -> Problem {
         "There is no such command",
     )
     .detail("no such command is under way; it may have ended already")
+}
+
+/// An answer that no request of this route can get.
+pub(super) fn unexpected(reply: &Reply) -> Problem {
+    tracing::error!(?reply, "an answer that does not belong to its request");
+    standard(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// A rule said no: 409 with its code.

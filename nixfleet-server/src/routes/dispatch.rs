@@ -13,8 +13,8 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::api::{
-    Api, actor, demand, host_id, permission_for, refused, unknown_command, unknown_host,
-    unprocessable,
+    Api, actor, demand, host_id, permission_for, refused, unexpected, unknown_command,
+    unknown_host, unprocessable,
 };
 use super::{Route, answer, any_of, content, idempotency};
 use crate::auth::{Permission, Principal, filters};
@@ -139,6 +139,15 @@ pub(super) async fn dispatch(
         Reply::Refused(refusal) => Err(refused(&refusal)),
         Reply::Done => Ok(Vec::new()),
         Reply::UnknownCommand => Err(unknown_command()),
+        other @ (Reply::RolloutStarted(_)
+        | Reply::NotPlanned(_)
+        | Reply::PlanChanged(_)
+        | Reply::UnknownRollout(_)
+        | Reply::VerbRefused(_)
+        | Reply::BadSettings(_)
+        | Reply::BadWindow(_)
+        | Reply::UnknownWindow(_)
+        | Reply::NotQuarantined(_)) => Err(unexpected(&other)),
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use nixfleet_core::desired::RemoteWatch;
-use nixfleet_core::fleet::{HostRecord, Record, Snapshot};
+use nixfleet_core::fleet::{FleetSettings, HostRecord, Record, Snapshot};
 use nixfleet_core::lifecycle::Command;
+use nixfleet_core::rollout::Rollout;
 use nixfleet_core::sync::EventView;
 use nixfleet_core::{HostId, StateVersion, Timestamp};
 use serde::de::DeserializeOwned;
@@ -13,7 +14,7 @@ use sqlx::FromRow;
 use super::error::StoreError;
 use super::host_row::HostRow;
 use super::value::{count, from_json, sum, unusable};
-use super::write::write_record;
+use super::write::{FLEET, ROLLOUT, write_record};
 use super::{Condition, Store};
 
 /// How many events a snapshot holds.
@@ -92,6 +93,16 @@ impl Store {
                 .fetch_all(&mut *reading)
                 .await?;
         events.reverse();
+        let settings: Option<(String,)> =
+            sqlx::query_as("SELECT value FROM settings WHERE name = ?")
+                .bind(FLEET)
+                .fetch_optional(&mut *reading)
+                .await?;
+        let rollouts: Vec<(String,)> =
+            sqlx::query_as("SELECT value FROM settings WHERE name GLOB ? ORDER BY name")
+                .bind(format!("{ROLLOUT}*"))
+                .fetch_all(&mut *reading)
+                .await?;
         Ok(Snapshot {
             version: StateVersion {
                 epoch: count(version.0)?,
@@ -103,6 +114,15 @@ impl Store {
                 .understood(remote.iter().map(Body::read::<RemoteWatch>))
                 .pop(),
             events: self.understood(events.into_iter().map(EventView::try_from)),
+            rollouts: self.understood(rollouts.iter().map(|(value,)| from_json::<Rollout>(value))),
+            settings: self
+                .understood(
+                    settings
+                        .iter()
+                        .map(|(value,)| from_json::<FleetSettings>(value)),
+                )
+                .pop()
+                .unwrap_or_default(),
         })
     }
 
@@ -194,7 +214,9 @@ fn in_writing_order(batch: &[Record]) -> impl Iterator<Item = &Record> {
         | Record::Remote(_)
         | Record::Event(_)
         | Record::Audit(_)
-        | Record::Version(_) => None,
+        | Record::Version(_)
+        | Record::Rollout(_)
+        | Record::Settings(_) => None,
     };
     let mut last = BTreeMap::new();
     for (index, record) in batch.iter().enumerate() {

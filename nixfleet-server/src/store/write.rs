@@ -13,6 +13,11 @@ use super::error::StoreError;
 use super::host_row;
 use super::value::{bytes, json, number, sum, text, word};
 
+/// The settings of the fleet, in the table of settings.
+pub(super) const FLEET: &str = "fleet";
+/// How the names of rollouts begin in the table of settings.
+pub(super) const ROLLOUT: &str = "rollout:";
+
 type Writing = Transaction<'static, Sqlite>;
 
 /// Writes a record in place of the one with the same key.
@@ -25,7 +30,21 @@ pub(super) async fn write_record(writing: &mut Writing, record: &Record) -> Resu
         Record::Event(event) => write_event(writing, event).await,
         Record::Audit(record) => audit::append(writing, record).await,
         Record::Version(version) => write_version(writing, *version).await,
+        Record::Rollout(rollout) => {
+            let name = format!("{ROLLOUT}{}", rollout.id);
+            write_setting(writing, &name, json(rollout)?).await
+        }
+        Record::Settings(settings) => write_setting(writing, FLEET, json(settings)?).await,
     }
+}
+
+async fn write_setting(writing: &mut Writing, name: &str, value: String) -> Result<(), StoreError> {
+    sqlx::query("REPLACE INTO settings VALUES (?, ?)")
+        .bind(name)
+        .bind(value)
+        .execute(&mut **writing)
+        .await?;
+    Ok(())
 }
 
 async fn write_host(writing: &mut Writing, host: &HostRecord) -> Result<(), StoreError> {

@@ -52,6 +52,7 @@ pub fn config() -> FleetConfig {
         },
         remote_configured: true,
         store_intact: true,
+        tests_after_switch: false,
     }
 }
 
@@ -208,6 +209,7 @@ impl Stage {
                 Effect::Publish(_) => {}
                 Effect::Reply { reply, .. } => self.tell_reply(&reply),
                 Effect::ReadRemote => self.read_remote(),
+                Effect::Notify(_) => {}
             }
         }
         self.stored.commit(stored);

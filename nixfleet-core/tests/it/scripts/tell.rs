@@ -140,6 +140,15 @@ pub fn reply(reply: &Reply, number: impl Fn(CommandId) -> String) -> Vec<String>
                 masked(refusal)
             )]
         }
+        other @ (Reply::RolloutStarted(_)
+        | Reply::NotPlanned(_)
+        | Reply::PlanChanged(_)
+        | Reply::UnknownRollout(_)
+        | Reply::VerbRefused(_)
+        | Reply::BadSettings(_)
+        | Reply::BadWindow(_)
+        | Reply::UnknownWindow(_)
+        | Reply::NotQuarantined(_)) => vec![format!("{other:?}")],
     }
 }
 

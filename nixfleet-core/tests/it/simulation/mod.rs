@@ -5,7 +5,7 @@
 //! back. `NIXFLEET_SEED=n` replays one schedule, `NIXFLEET_SCHEDULES=n` sets how many are run.
 
 mod checks;
-mod machine;
+pub mod machine;
 pub mod rng;
 mod world;
 

@@ -76,6 +76,7 @@ fn config() -> FleetConfig {
         },
         remote_configured: true,
         store_intact: true,
+        tests_after_switch: false,
     }
 }
 
@@ -195,6 +196,7 @@ impl World {
                 Effect::Publish(delta) => deltas.push(delta),
                 Effect::Reply { .. } => {}
                 Effect::ReadRemote => self.next_read = self.now,
+                Effect::Notify(_) => {}
             }
         }
         self.commit(&mut transaction);

@@ -179,6 +179,8 @@ impl TryFrom<&HostRecord> for HostRow {
             tests_enabled,
             hold,
             added,
+            // Has no column yet.
+            settings: _,
         } = host;
         let repo = observation.repo.as_ref();
         let deployed = observation.deployed.as_ref();

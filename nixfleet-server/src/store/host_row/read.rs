@@ -2,8 +2,8 @@
 
 use nixfleet_core::fleet::HostRecord;
 use nixfleet_core::host::{
-    AgentBinary, DeployEvidence, Deployed, Hold, HostIdentity, HostObservation, LockReport,
-    Presence, Repo, RunningSystem, TestEvidence, TestKey,
+    AgentBinary, DeployEvidence, Deployed, Hold, HostIdentity, HostObservation, HostSettings,
+    LockReport, Presence, Repo, RunningSystem, TestEvidence, TestKey, UpdatePolicy,
 };
 use nixfleet_core::{LockHash, Sequence, Timestamp};
 
@@ -32,6 +32,7 @@ impl TryFrom<HostRow> for HostRecord {
             hold: row.hold(),
             observation: row.observation()?,
             identity: row.into_identity()?,
+            settings: HostSettings::default(),
         })
     }
 }
@@ -154,6 +155,7 @@ impl HostRow {
             device_type: self.device_type,
             repo_url: self.repo_url,
             repo_dir: self.repo_dir,
+            update_policy: UpdatePolicy::default(),
         })
     }
 }

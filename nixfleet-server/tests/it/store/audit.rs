@@ -21,6 +21,8 @@ fn entry(number: i64) -> Record {
         command: (number % 2 == 0).then(|| command_id(7)),
         reason: (number % 5 == 0).then(|| "because".into()),
         outcome: "done".into(),
+        before: None,
+        after: None,
     })
 }
 

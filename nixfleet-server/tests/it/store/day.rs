@@ -22,6 +22,7 @@ pub fn config() -> FleetConfig {
         },
         remote_configured: true,
         store_intact: true,
+        tests_after_switch: false,
     }
 }
 
@@ -141,7 +142,8 @@ fn records(effects: Vec<Effect>) -> Vec<Record> {
             | Effect::Close { .. }
             | Effect::Publish(_)
             | Effect::Reply { .. }
-            | Effect::ReadRemote => None,
+            | Effect::ReadRemote
+            | Effect::Notify(_) => None,
         })
         .collect()
 }

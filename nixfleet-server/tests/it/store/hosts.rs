@@ -3,8 +3,8 @@
 use nixfleet_core::fleet::{HostRecord, Record};
 use nixfleet_core::host::{
     AgentBinary, AgentProtocol, DeployEvidence, DeployOutcome, Deployed, Generation, Hold,
-    HostIdentity, HostObservation, LockReport, Presence, Repo, RunningSystem, TestEvidence,
-    TestKey, TestVerdict,
+    HostIdentity, HostObservation, HostSettings, LockReport, Presence, Repo, RunningSystem,
+    TestEvidence, TestKey, TestVerdict, UpdatePolicy,
 };
 use nixfleet_core::{
     ClaimedRevision, CommandId, CommitRef, LockHash, Sequence, StorePath, Timestamp, Token,
@@ -198,6 +198,7 @@ fn identity() -> impl Strategy<Value = HostIdentity> {
                 device_type: next(),
                 repo_url: next(),
                 repo_dir: next(),
+                update_policy: UpdatePolicy::default(),
                 heartbeat_interval,
                 protocol,
                 capabilities,
@@ -302,6 +303,7 @@ fn record() -> impl Strategy<Value = HostRecord> {
                 tests_enabled,
                 hold,
                 added,
+                settings: HostSettings::default(),
             }
         },
     )

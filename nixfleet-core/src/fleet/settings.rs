@@ -1,0 +1,263 @@
+//! Settings of the fleet as a whole: maintenance windows and the quarantine (spec 05).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::input::Reply;
+use super::turn::Turn;
+use super::{AuditRecord, Fleet, Host, HostRecord, Record};
+use crate::admission::{Request, WindowState};
+use crate::host::Actor;
+use crate::ids::CommitId;
+use crate::lifecycle::Target;
+use crate::selector::HostLabels;
+use crate::time::Timestamp;
+use crate::window::{ActionClass, MAX_WINDOWS, Opening, Window, WindowError, Zone, opening};
+
+/// The most quarantined targets that are remembered; the oldest goes first.
+const MAX_QUARANTINED: usize = 100;
+
+/// Settings of the fleet as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FleetSettings {
+    /// Maintenance windows, by id.
+    pub windows: Vec<Window>,
+    /// The data of their time zones.
+    pub zones: BTreeMap<String, Zone>,
+    /// What no automation deploys.
+    pub quarantine: Vec<Quarantined>,
+}
+
+/// A target that no automation deploys, until a person lifts it. A newer commit is another target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// The commit and lock.
+    pub target: Target,
+    /// Since when.
+    pub since: Timestamp,
+    /// Who put it there.
+    pub by: String,
+    /// Why.
+    pub why: String,
+}
+
+impl Quarantined {
+    /// Whether a rollout put it there, and not a person by a rollback of theirs.
+    #[must_use]
+    pub fn by_rollout(&self) -> bool {
+        Actor::Automation(self.by.clone()).as_rollout().is_some()
+    }
+}
+
+/// What selectors see of a host.
+pub(super) fn labels(record: &HostRecord) -> HostLabels<'_> {
+    HostLabels {
+        name: record.id.as_str(),
+        tags: &record.settings.tags,
+        location: record.identity.location.as_deref(),
+        device_type: record.identity.device_type.as_deref(),
+        host_type: record.identity.host_type.as_deref(),
+    }
+}
+
+impl Fleet {
+    /// The maintenance windows.
+    #[must_use]
+    pub fn windows(&self) -> &[Window] {
+        &self.settings.windows
+    }
+
+    /// What no automation deploys.
+    #[must_use]
+    pub fn quarantine(&self) -> &[Quarantined] {
+        &self.settings.quarantine
+    }
+
+    /// Whether automation may act on a host at a moment, and if not, when it may next.
+    #[must_use]
+    pub fn opening(&self, record: &HostRecord, class: ActionClass, at: Timestamp) -> Opening {
+        let settings = &self.settings;
+        let zoned = settings.windows.iter().filter_map(|window| {
+            let zone = settings.zones.get(&window.zone)?;
+            Some((window, zone))
+        });
+        opening(zoned, &labels(record), class, at)
+    }
+
+    pub(super) fn window_for(
+        &self,
+        host: &Host,
+        class: ActionClass,
+        request: &Request,
+    ) -> WindowState {
+        // Windows bind automations only; nobody else has to wait for the answer.
+        if !request.actor.is_automation() || self.settings.windows.is_empty() {
+            return WindowState::Open;
+        }
+        match self.opening(&host.record, class, self.clock) {
+            Opening::Open => WindowState::Open,
+            Opening::Closed(opens) => WindowState::Closed { opens },
+        }
+    }
+
+    /// Why automation must not deploy a target, if so.
+    pub(super) fn quarantined(&self, target: &Target) -> Option<&Quarantined> {
+        let mut all = self.settings.quarantine.iter();
+        all.find(|one| one.target.commit == target.commit)
+    }
+
+    /// Whether automation gave up on a host: a rollout brought it back and holds it.
+    pub(super) fn given_up(&self, record: &HostRecord) -> bool {
+        let by = record.hold.as_ref().map(|hold| hold.by.as_str());
+        self.settings
+            .quarantine
+            .iter()
+            .any(|one| one.by_rollout() && by == Some(one.by.as_str()))
+    }
+
+    pub(super) fn put_in_quarantine(
+        &mut self,
+        turn: &mut Turn,
+        by: &Actor,
+        target: Target,
+        why: &str,
+        now: Timestamp,
+    ) {
+        if self.quarantined(&target).is_some() {
+            return;
+        }
+        let before = self.settings.quarantine.clone();
+        self.settings.quarantine.push(Quarantined {
+            target,
+            since: now,
+            by: by.name().to_owned(),
+            why: why.to_owned(),
+        });
+        let surplus = self
+            .settings
+            .quarantine
+            .len()
+            .saturating_sub(MAX_QUARANTINED);
+        self.settings.quarantine.drain(..surplus);
+        let row = AuditRecord::new(now, by, "quarantine", "done").because(Some(why));
+        let row = row.changed(&before, &self.settings.quarantine);
+        self.settings_changed(turn, row);
+    }
+
+    /// A newer commit is another target, so the holds that kept hosts from the old one end. The
+    /// old one itself stays in quarantine, should the branch ever go back to it.
+    pub(super) fn newer_commit(&mut self, turn: &mut Turn, now: Timestamp) {
+        let Some(desired) = Target::desired(&self.desired.remote) else {
+            return;
+        };
+        let other = |one: &&Quarantined| one.by_rollout() && one.target.commit != desired.commit;
+        let by: Vec<String> = self
+            .settings
+            .quarantine
+            .iter()
+            .filter(other)
+            .map(|one| one.by.clone())
+            .collect();
+        let over = |host: &&mut Host| {
+            let hold = host.record.hold.as_ref();
+            hold.is_some_and(|hold| by.contains(&hold.by))
+        };
+        for host in self.hosts.values_mut().filter(over) {
+            let before = host.record.hold.take();
+            let id = host.record.id.clone();
+            turn.host_changed(&id);
+            let actor = Actor::Automation("newer commit".to_owned());
+            let row = AuditRecord::new(now, &actor, "release", "done").on(&id);
+            let row = row.because(Some("a newer commit is desired"));
+            turn.records
+                .push(Record::Audit(row.changed(&before, &host.record.hold)));
+        }
+    }
+
+    fn settings_changed(&mut self, turn: &mut Turn, row: AuditRecord) {
+        turn.records
+            .push(Record::Settings(Box::new(self.settings.clone())));
+        turn.records.push(Record::Audit(row));
+        turn.look_at_all = true;
+        turn.refresh_all(self.hosts.keys());
+    }
+
+    pub(super) fn set_window(
+        &mut self,
+        turn: &mut Turn,
+        actor: &Actor,
+        window: Window,
+        zone: Zone,
+        now: Timestamp,
+    ) -> Reply {
+        if let Err(why) = window.check(&zone) {
+            return Reply::BadWindow(why);
+        }
+        let known = self
+            .settings
+            .windows
+            .iter()
+            .position(|own| own.id == window.id);
+        if known.is_none() && self.settings.windows.len() >= MAX_WINDOWS {
+            return Reply::BadWindow(WindowError::TooMany);
+        }
+        let before = known.map(|index| self.settings.windows.remove(index));
+        let row = AuditRecord::new(now, actor, "window.set", "done");
+        let row = row.changed(&before, &window);
+        self.settings.zones.insert(zone.name.clone(), zone);
+        self.settings.windows.push(window);
+        self.settings
+            .windows
+            .sort_by(|one, other| one.id.cmp(&other.id));
+        self.forget_zones();
+        self.settings_changed(turn, row);
+        Reply::Done
+    }
+
+    pub(super) fn remove_window(
+        &mut self,
+        turn: &mut Turn,
+        actor: &Actor,
+        id: &str,
+        now: Timestamp,
+    ) -> Reply {
+        let Some(index) = self.settings.windows.iter().position(|own| own.id == id) else {
+            return Reply::UnknownWindow(id.to_owned());
+        };
+        let before = Some(self.settings.windows.remove(index));
+        let row = AuditRecord::new(now, actor, "window.remove", "done");
+        let row = row.changed(&before, &None::<Window>);
+        self.forget_zones();
+        self.settings_changed(turn, row);
+        Reply::Done
+    }
+
+    fn forget_zones(&mut self) {
+        let windows = &self.settings.windows;
+        let used = |name: &String| windows.iter().any(|window| window.zone == *name);
+        self.settings.zones.retain(|name, _| used(name));
+    }
+
+    pub(super) fn lift_quarantine(
+        &mut self,
+        turn: &mut Turn,
+        actor: &Actor,
+        commit: CommitId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Reply {
+        let before = self.settings.quarantine.clone();
+        self.settings
+            .quarantine
+            .retain(|one| one.target.commit != commit);
+        if before.len() == self.settings.quarantine.len() {
+            return Reply::NotQuarantined(commit);
+        }
+        let row = AuditRecord::new(now, actor, "quarantine.lift", "done").because(Some(reason));
+        let row = row.changed(&before, &self.settings.quarantine);
+        self.settings_changed(turn, row);
+        Reply::Done
+    }
+}

@@ -1,0 +1,276 @@
+//! The fleet as rollouts see it: admission answers, with the rollout as the actor.
+
+use super::queue::tests_failed;
+use super::{Fleet, Host};
+use crate::admission::{self, Refusal, RefusalCode, admit};
+use crate::compartment::{Compartment, Status};
+use crate::host::{Actor, AgentProtocol, DeployOutcome, Presence, TestVerdict};
+use crate::ids::{CommitId, HostId, RolloutId};
+use crate::lifecycle::{Command, CommandArgs, Ending, Phase, Target};
+use crate::op::{Op, OpClass};
+use crate::rollout::{Ended, Health, May, Rollout, Standing, Wait, WaitCode, WayBack, World};
+use crate::window::{ActionClass, Opening};
+
+/// The fleet as one rollout sees it. The rollout itself may be outside of the fleet meanwhile.
+pub(super) struct FleetWorld<'a> {
+    pub(super) fleet: &'a Fleet,
+    pub(super) id: RolloutId,
+    pub(super) class: ActionClass,
+    pub(super) active_since: crate::time::Timestamp,
+}
+
+impl<'a> FleetWorld<'a> {
+    pub(super) fn new(fleet: &'a Fleet, rollout: &Rollout) -> Self {
+        Self {
+            fleet,
+            id: rollout.id,
+            class: rollout.plan.policy.class,
+            active_since: rollout.active_since,
+        }
+    }
+
+    fn host(&self, host: &HostId) -> Option<&'a Host> {
+        self.fleet.hosts.get(host)
+    }
+
+    /// The rollout that keeps a host, if it is another one: the one that became active first.
+    fn other(&self, host: &HostId) -> Option<RolloutId> {
+        let earlier = |one: &&Rollout| {
+            one.id != self.id
+                && one.claims(host)
+                && (one.active_since, one.id) < (self.active_since, self.id)
+        };
+        self.fleet.rollouts.values().find(earlier).map(|one| one.id)
+    }
+
+    /// An agent that cannot be told a commit pulls whatever the branch has become, which must not
+    /// be mixed in (law D8).
+    fn cannot_pin(&self, host: &Host, op: Op, target: Option<&Target>) -> bool {
+        let pulls = matches!(op, Op::Pull | Op::PullSwitch);
+        let existing = host.record.identity.protocol == AgentProtocol::Existing;
+        let desired = self.desired().map(|desired| desired.commit);
+        pulls && existing && desired.is_some() && target.map(|target| target.commit) != desired
+    }
+
+    fn wait(&self, host: &Host, op: Op, refusal: &Refusal) -> May {
+        let record = &host.record;
+        let subject = refusal.subject.clone();
+        May::Wait(match refusal.code {
+            RefusalCode::AlreadyCurrent => return May::Already,
+            RefusalCode::Held => Wait {
+                code: WaitCode::Held,
+                subject,
+                until: record.hold.as_ref().and_then(|hold| hold.until),
+            },
+            RefusalCode::OutsideWindow => {
+                let class = ActionClass::of(op, self.class);
+                let opens = match self.fleet.opening(record, class, self.fleet.clock) {
+                    Opening::Open => None,
+                    Opening::Closed(opens) => opens,
+                };
+                Wait::until(WaitCode::OutsideWindow, opens)
+            }
+            RefusalCode::Offline | RefusalCode::NeverSeen => Wait {
+                code: WaitCode::Offline,
+                subject,
+                until: match record.presence {
+                    Presence::Offline { since } => Some(since),
+                    Presence::Online | Presence::NeverSeen => None,
+                },
+            },
+            RefusalCode::Busy => Wait {
+                code: WaitCode::Busy,
+                subject,
+                until: None,
+            },
+            RefusalCode::Quarantined => Wait::plain(WaitCode::Quarantined),
+            RefusalCode::RemoteUnreadable => Wait {
+                code: WaitCode::RemoteUnreadable,
+                subject,
+                until: None,
+            },
+            RefusalCode::GitOutdated
+            | RefusalCode::GitUnknown
+            | RefusalCode::LockOutdated
+            | RefusalCode::LockUnknown => {
+                Wait::about(WaitCode::CheckoutNotReady, refusal.sentence())
+            }
+            RefusalCode::NotPermitted
+            | RefusalCode::SecondFactorMissing
+            | RefusalCode::NotConfirmed
+            | RefusalCode::BadArgument
+            | RefusalCode::SignatureMissing
+            | RefusalCode::HoldNeedsReason
+            | RefusalCode::StillOnline
+            | RefusalCode::Dirty
+            | RefusalCode::NoPreviousGeneration
+            | RefusalCode::GenerationUnknown
+            | RefusalCode::GenerationCurrent
+            | RefusalCode::HostDrivenOff
+            | RefusalCode::PrUnknown
+            | RefusalCode::PrNotEligible
+            | RefusalCode::StoreDamaged
+            | RefusalCode::NotSupported
+            | RefusalCode::ValidationTimedOut => return May::Never(refusal.sentence()),
+        })
+    }
+}
+
+/// What a rollout asks admission.
+pub(super) fn request_of(
+    rollout: RolloutId,
+    host: &HostId,
+    op: Op,
+    target: Option<&Target>,
+    generation: Option<u64>,
+) -> admission::Request {
+    let builds = matches!(
+        op,
+        Op::Pull | Op::Switch | Op::PullSwitch | Op::ForceRebuild
+    );
+    admission::Request {
+        args: CommandArgs {
+            generation,
+            input: None,
+        },
+        target: target.copied().filter(|_| builds),
+        ..admission::Request::new(host.clone(), op, Actor::rollout(rollout))
+    }
+}
+
+impl World for FleetWorld<'_> {
+    fn may(&self, host: &HostId, op: Op, target: Option<&Target>, generation: Option<u64>) -> May {
+        let Some(own) = self.host(host) else {
+            return May::Never("the host was removed".to_owned());
+        };
+        if let Some(other) = self.other(host) {
+            return May::Wait(Wait::about(WaitCode::OtherRollout, other.to_string()));
+        }
+        let request = request_of(self.id, host, op, target, generation);
+        match self.fleet.admission_as(&request, self.class, admit) {
+            Err(refusal) => self.wait(own, op, &refusal),
+            Ok(_) if self.cannot_pin(own, op, target) => May::Never(
+                "the branch has moved on, and this agent cannot pull an earlier commit".to_owned(),
+            ),
+            Ok(_) if op == Op::Switch => {
+                let now = self.fleet.assess_against(own, target);
+                if now.of(Compartment::System).base == Status::Ok {
+                    May::Already
+                } else {
+                    May::Yes
+                }
+            }
+            Ok(_) => May::Yes,
+        }
+    }
+
+    fn tests_on(&self, host: &HostId) -> bool {
+        let on =
+            |host: &Host| host.record.tests_enabled && host.record.settings.tests_after_switch();
+        self.host(host).is_some_and(on)
+    }
+
+    fn health(&self, host: &HostId, target: Option<&Target>, tested: bool) -> Health {
+        let Some(host) = self.host(host) else {
+            return Health::Bad("the host was removed".to_owned());
+        };
+        let record = &host.record;
+        match record.deploy.outcome {
+            DeployOutcome::Failed => return Health::Bad("its last deploy failed".to_owned()),
+            DeployOutcome::Unknown => {
+                return Health::Bad("the outcome of its last deploy is unknown".to_owned());
+            }
+            DeployOutcome::Never | DeployOutcome::Ok => {}
+        }
+        let failed = |tests: &crate::host::TestEvidence| tests.verdict == TestVerdict::Fail;
+        if tested && record.tests.as_ref().is_some_and(failed) {
+            return Health::Bad("its tests failed".to_owned());
+        }
+        if record.presence != Presence::Online {
+            return Health::Gap("its agent is not connected".to_owned());
+        }
+        let now = self.fleet.assess_against(host, target);
+        if now.of(Compartment::System).base != Status::Ok {
+            return Health::Gap("it is not seen to run the target".to_owned());
+        }
+        if tested && now.of(Compartment::Tests).base != Status::Ok {
+            return Health::Gap("its tests have not passed on the target".to_owned());
+        }
+        Health::Good
+    }
+
+    fn standing(&self, host: &HostId) -> Standing {
+        self.host(host).map(standing).unwrap_or_default()
+    }
+
+    fn way_back(&self, host: &HostId, before: &Standing) -> WayBack {
+        let Some(host) = self.host(host) else {
+            return WayBack::Impossible("the host was removed");
+        };
+        let now = standing(host);
+        if before.path.is_none() && before.generation.is_none() {
+            return WayBack::Impossible("what it ran before is not known");
+        }
+        let is_before = |one: &crate::host::Generation| {
+            let number = before.generation.is_none_or(|number| number == one.number);
+            let path = match (&before.path, &one.path) {
+                (Some(before), Some(own)) => before == own,
+                (Some(_), None) | (None, Some(_)) => before.generation.is_some(),
+                (None, None) => true,
+            };
+            number && path
+        };
+        let same_path = before.path.is_some() && before.path == now.path;
+        let same_number = before.generation.is_some() && before.generation == now.generation;
+        if same_path || (before.path.is_none() && same_number) {
+            return WayBack::NotNeeded;
+        }
+        let mut listed = host.record.observation.generations.iter();
+        match listed.find(|one| !one.current && is_before(one)) {
+            Some(one) => WayBack::Generation(one.number),
+            None => WayBack::Impossible("it does not list what it ran before any more"),
+        }
+    }
+
+    fn desired(&self) -> Option<Target> {
+        Target::desired(&self.fleet.desired.remote).filter(|target| target.lock.is_some())
+    }
+
+    fn shows(&self, target: &Target) -> bool {
+        let on_branch = |commit: &CommitId| {
+            let history = self.fleet.desired.history.as_ref();
+            history.is_some_and(|history| history.commits.position(commit).is_some())
+        };
+        self.desired()
+            .is_some_and(|desired| desired.commit == target.commit || on_branch(&target.commit))
+    }
+}
+
+fn standing(host: &Host) -> Standing {
+    let seen = &host.record.observation;
+    let system = seen.system.as_ref();
+    let current = seen.generations.iter().find(|one| one.current);
+    let number = system.and_then(|system| system.profile_number);
+    Standing {
+        path: system.and_then(|system| system.path.clone()),
+        generation: number.or(current.map(|one| one.number)),
+    }
+}
+
+/// How a command ended, for the rollout it belongs to. An agent that is the old one after a switch
+/// is no failure where a restart follows.
+pub(super) fn ended(command: &Command, restarts_later: bool) -> Ended {
+    let told = command.ending_text().unwrap_or_default();
+    match (command.phase, &command.ending) {
+        (Phase::Success, _) if tests_failed(command) => Ended::Failed("tests failed".to_owned()),
+        (Phase::Success, _) => Ended::Good,
+        (Phase::StaleBinary, _) if restarts_later && command.op.spec().class == OpClass::Deploy => {
+            Ended::Good
+        }
+        (_, Some(Ending::OutcomeUnknown(_) | Ending::Unverified(_) | Ending::NeverReturned)) => {
+            Ended::Unknown(told)
+        }
+        (Phase::Skipped, Some(Ending::StoppedTracking)) => Ended::Unknown(told),
+        (_, _) => Ended::Failed(told),
+    }
+}
