@@ -20,6 +20,7 @@ import { beforeMerge } from "../../nixfleet-server/web/updates/dialogs.js";
 import { driftView, historyView } from "../../nixfleet-server/web/updates/history.js";
 import { jobView, stages } from "../../nixfleet-server/web/updates/job.js";
 import { updatesView } from "../../nixfleet-server/web/updates/view.js";
+import { deliveriesView } from "../../nixfleet-server/web/upkeep/deliveries.js";
 import { holdsView, until } from "../../nixfleet-server/web/upkeep/holds.js";
 import { quarantineView } from "../../nixfleet-server/web/upkeep/quarantine.js";
 import { windowFields, windowOf, windowsView } from "../../nixfleet-server/web/upkeep/windows.js";
@@ -289,6 +290,14 @@ test("the quarantine tells what and why, and is lifted one by one", () => {
   assert.ok(textOf(view).includes("rolled back on web-1"));
   assert.equal(acts(view, "lift").length, 1);
   assert.equal(textOf(quarantineView([])), "No target is quarantined.");
+});
+
+test("deliveries tell what arrived and what did not, and why", () => {
+  const text = textOf(deliveriesView([...fixtures.DELIVERIES, { kind: "host-failed", channel: "ntfy", number: 2, at: fixtures.NOW, outcome: { retry: "timed out" } }]));
+  assert.ok(text.includes("edge-2 failedwebhook"), text);
+  assert.ok(text.includes("503 Service Unavailable"));
+  assert.ok(text.includes("host failedntfy, attempt 2"), text);
+  assert.ok(text.includes("timed out"));
 });
 
 test("settings that nobody set are left to the host", () => {

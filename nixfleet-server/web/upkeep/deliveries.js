@@ -6,7 +6,7 @@ import { clockTime, plainCode } from "../words.js";
 /** @import { Content } from "../model.js" */
 
 /** @type {Record<string, string>} */
-const SHAPES = { delivered: "ok", sent: "ok", pending: "working", retrying: "outdated", failed: "error" };
+const SHAPES = { delivered: "ok", retry: "outdated", retrying: "outdated", "given-up": "error", failed: "error" };
 
 /**
  * @param {any[]} deliveries
@@ -17,20 +17,34 @@ export function deliveriesView(deliveries) {
     return [h("p", { key: "none" }, "Nothing was sent yet.")];
   }
   const rows = deliveries.slice(0, 50).map((one, index) => {
-    const state = String(one.state ?? one.status ?? "");
+    const [state, answer] = outcomeOf(one);
     const at = one.at ?? one.created;
     return {
       key: String(one.id ?? index),
       cells: [
         String(one.title ?? one.notice?.title ?? plainCode(String(one.kind ?? ""))),
-        String(one.channel ?? one.target ?? ""),
+        `${one.channel ?? one.target ?? ""}${one.number > 1 ? `, attempt ${one.number}` : ""}`,
         mark(SHAPES[state] ?? "unknown", plainCode(state)),
         typeof at === "number" ? clockTime(at) : "",
-        String(one.error ?? one.message ?? ""),
+        answer,
       ],
     };
   });
   return [
     h("div", { key: "list" }, table("Deliveries", ["Notice", "To", "State", "When", "Answer"], rows, "named")),
   ];
+}
+
+/**
+ * How it went, and what the receiver said.
+ * @param {any} one
+ * @returns {[string, string]}
+ */
+function outcomeOf(one) {
+  const { outcome } = one;
+  if (outcome && typeof outcome === "object") {
+    const [code, about] = Object.entries(outcome)[0] ?? ["", ""];
+    return [code, typeof about === "string" ? about : JSON.stringify(about)];
+  }
+  return [String(outcome ?? one.state ?? ""), String(one.error ?? one.message ?? one.why ?? "")];
 }
