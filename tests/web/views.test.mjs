@@ -156,6 +156,16 @@ test("a job shows its progress, its failures, and the rollback that the rollout 
   assert.ok(stages(rollout).includes("pull waiting: 3"), stages(rollout));
 });
 
+test("a job that failed offers to take back what it merged, once", () => {
+  const ofJob = (/** @type {any} */ known) =>
+    findAll(updatesView(known, about), (one) => one.attributes["class"] === "panel job").flatMap((one) => acts(one, "revert"));
+  const failed = { ...updates, job: { ...updates.job, state: "failed" } };
+  assert.deepEqual(ofJob(failed).map((one) => one.attributes["data-number"]), ["37"]);
+  assert.equal(ofJob(updates).length, 0);
+  const reverted = { ...fixtures.MERGED, revert: { kind: "pull-request", at: fixtures.NOW, by: { kind: "person", name: "a" } } };
+  assert.equal(ofJob({ ...failed, merged: [reverted] }).length, 0);
+});
+
 test("a rollout offers exactly what the server offers", () => {
   for (const offers of [[], ["resume", "cancel"], ["approve"], ["retry-failed", "roll-back"]]) {
     assert.deepEqual(verbs(rolloutView({ ...rollout, offers }, name, true)), offers);

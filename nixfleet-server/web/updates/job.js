@@ -23,8 +23,9 @@ const SHAPES = {
  * @param {JobView} job
  * @param {RolloutView | undefined} rollout The rollout that follows, if it is known.
  * @param {(host: string) => string} nameOf
+ * @param {Content} [revert] What takes the merge back, where that is offered.
  */
-export function jobView(job, rollout, nameOf) {
+export function jobView(job, rollout, nameOf, revert = null) {
   const { targets, done, failed } = job.progress;
   return h(
     "section",
@@ -54,6 +55,7 @@ export function jobView(job, rollout, nameOf) {
       rollout?.offers.includes("roll-back")
         ? button("verb", "Roll back …", { rollout: rollout.id, verb: "roll-back" }, { class: "danger" })
         : null,
+      revert,
     ),
   );
 }

@@ -66,11 +66,25 @@ export function updatesView(updates, { now, problem, rollouts, nameOf }) {
   const job = updates.job;
   return [
     checkLine(updates),
-    job ? jobView(job, job.rollout ? rollouts.get(job.rollout) : undefined, nameOf) : null,
+    job ? jobView(job, job.rollout ? rollouts.get(job.rollout) : undefined, nameOf, revertOf(updates)) : null,
     current ? prView(current, updates, now) : h("p", { key: "no-pr" }, "No update is open."),
     others.length > 0 ? otherPrs(others, now) : null,
     mergedList(updates),
   ];
+}
+
+/**
+ * The revert of what a failed job merged, where it is merged and not taken back already.
+ * @param {UpdatesView} updates
+ */
+function revertOf({ job, merged, direct_revert: direct }) {
+  const one = merged.find(({ number, revert }) => number === job?.number && !revert);
+  return job?.state === "failed" && one ? revertButton(one.number, direct) : null;
+}
+
+/** @param {number} number @param {boolean} direct */
+function revertButton(number, direct) {
+  return button("revert", "Revert …", { number, direct: direct ? "yes" : "no" });
 }
 
 /** @param {UpdatesView} updates */
@@ -271,9 +285,7 @@ export function mergedCells(one, direct) {
     outside(one.url, `#${one.number} ${one.title}`),
     `${day(one.at)}${commit}${one.by ? ` by ${actorName(one.by)}` : ""}`,
     one.inputs.map((move) => move.text).join("; ") || "not known",
-    one.revert
-      ? revertText(one.revert)
-      : button("revert", "Revert …", { number: one.number, direct: direct ? "yes" : "no" }),
+    one.revert ? revertText(one.revert) : revertButton(one.number, direct),
   ];
 }
 

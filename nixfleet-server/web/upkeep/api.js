@@ -66,5 +66,8 @@ export const generations = (host) => request("GET", `${hostPath(host)}/generatio
 /** @param {string} host @returns {Promise<any>} */
 export const deploys = (host) => request("GET", `${hostPath(host)}/deploys`);
 
+/** Tells something to every channel. */
+export const testNotifications = () => request("POST", "/api/v1/notifications/test", {});
+
 /** @returns {Promise<any>} */
 export const notifications = () => request("GET", "/api/v1/notifications");

@@ -1,6 +1,6 @@
 // What was told to people, and whether it arrived.
 
-import { h, mark, table } from "../model.js";
+import { button, h, mark, table } from "../model.js";
 import { clockTime, plainCode } from "../words.js";
 
 /** @import { Content } from "../model.js" */
@@ -13,8 +13,9 @@ const SHAPES = { delivered: "ok", retry: "outdated", retrying: "outdated", "give
  * @returns {Content[]}
  */
 export function deliveriesView(deliveries) {
+  const test = h("div", { class: "actions", key: "test" }, button("test-notifications", "Send a test"));
   if (deliveries.length === 0) {
-    return [h("p", { key: "none" }, "Nothing was sent yet.")];
+    return [h("p", { key: "none" }, "Nothing was sent yet."), test];
   }
   const rows = deliveries.slice(0, 50).map((one, index) => {
     const [state, answer] = outcomeOf(one);
@@ -32,6 +33,7 @@ export function deliveriesView(deliveries) {
   });
   return [
     h("div", { key: "list" }, table("Deliveries", ["Notice", "To", "State", "When", "Answer"], rows, "named")),
+    test,
   ];
 }
 

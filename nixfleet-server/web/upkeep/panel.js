@@ -4,7 +4,7 @@ import { byId } from "../dom.js";
 import { flat } from "../model.js";
 import { listOf } from "../page.js";
 import { patch } from "../patch.js";
-import { notifications, quarantine, windows } from "./api.js";
+import { notifications, quarantine, testNotifications, windows } from "./api.js";
 import { deliveriesView } from "./deliveries.js";
 import { holdsView, openHold, openRelease } from "./holds.js";
 import { openLift, quarantineView } from "./quarantine.js";
@@ -94,6 +94,13 @@ export class UpkeepPanel {
         break;
       case "release":
         if (host) openRelease(sheet, host);
+        break;
+      case "test-notifications":
+        void this.page.attempt("Notifications", async () => {
+          await testNotifications();
+          reload();
+          return "a test is on its way";
+        });
         break;
       case "lift": {
         const entry = list("quarantine")[Number(data["index"])];
