@@ -79,6 +79,15 @@ export function button(act, text, data = {}, more = {}) {
   return h("button", { type: "button", ...attributes, ...more }, text);
 }
 
+/**
+ * Texts one after the other; what one of them does with the direction of writing stays in it.
+ * @param {string[]} texts
+ * @returns {Content[]}
+ */
+export function apart(texts) {
+  return texts.map((text, index) => [index > 0 ? "; " : null, h("bdi", {}, text)]);
+}
+
 /** A status as a shape and a word. @param {string} status @param {string} text */
 export function mark(status, text) {
   return h("span", { class: "marked" }, h("shape", { name: status }), " ", text);

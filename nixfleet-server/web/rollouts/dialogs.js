@@ -65,7 +65,7 @@ export function openVerb(sheet, rollout, verb, host, nameOf) {
       h("p", {}, `${title(rollout)}. ${known?.does ?? ""}`),
       ...concerned(rollout, verb, host).map((group) => hostsLine(group, nameOf)),
     ],
-    actions: () => [{ act: "go", text: known?.name ?? verb, kind: known?.kind === "danger" ? "danger" : "primary" }],
+    actions: () => [{ act: "go", text: known?.confirm ?? known?.name ?? verb, kind: known?.kind === "danger" ? "danger" : "primary" }],
     close: "Leave it",
     onAct: async () => {
       await act(rollout.id, verb, host);

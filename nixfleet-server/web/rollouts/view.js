@@ -1,8 +1,9 @@
 // Rollouts: the list, and one with its waves, its hosts and the reason for every wait.
 
-import { button, h, mark } from "../model.js";
+import { apart, button, h, mark } from "../model.js";
 import { hostPlace, rolloutPlace } from "../router.js";
 import { actorName, clockTime, lasting, plainCode, shortCommit } from "../words.js";
+import { ENDED_ROLLOUTS } from "../state.js";
 import { fact } from "./plan.js";
 import {
   VERBS,
@@ -160,7 +161,7 @@ function waves(rollout, nameOf) {
     ...[...byWave].map(([number, hosts]) => {
       const canary = hosts[0]?.canary ?? false;
       const name = canary ? `Wave ${number + 1}: canaries` : `Wave ${number + 1}`;
-      const now = number === rollout.wave ? "yes" : "no";
+      const now = number === rollout.wave && !ENDED_ROLLOUTS.has(rollout.state) ? "yes" : "no";
       return h(
         "section",
         { key: String(number), class: "wave", "data-now": now },
@@ -201,7 +202,7 @@ function hostLine(one, rollout, nameOf, skipping) {
     { key: one.host, "data-rollout-host": one.host, "data-state": one.state },
     h("a", { class: "name", href: hostPlace(one.host) }, nameOf(one.host)),
     h("span", { class: "host-state" }, mark(hostStateShape(one.state), `${stage}${hostStateName(one.state)}`)),
-    h("span", { class: "why" }, said.join("; ")),
+    h("span", { class: "why" }, apart(said)),
     skipping && one.state === "waiting" && !one.canary
       ? button("verb", "Leave out", { rollout: rollout.id, verb: "skip-host", host: one.host }, { class: "quiet", "aria-label": `Leave out ${nameOf(one.host)}` })
       : h("span", {}),

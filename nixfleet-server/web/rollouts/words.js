@@ -59,15 +59,15 @@ const SKIPS = {
   "auto-update-off": "its settings keep automation away",
 };
 
-/** @type {Record<string, { name: string, kind: string, asks: string, does: string }>} */
+/** @type {Record<string, { name: string, kind: string, asks: string, does: string, confirm?: string }>} */
 export const VERBS = {
   pause: { name: "Pause", kind: "", asks: "Pause the rollout?", does: "Nothing new starts; what runs goes on to its end." },
   resume: { name: "Resume", kind: "primary", asks: "Go on with the rollout?", does: "What waits only for this may start at once." },
   approve: { name: "Approve next wave", kind: "primary", asks: "Let the next wave start?", does: "The hosts of the next wave may start at once." },
   "retry-failed": { name: "Retry failed", kind: "", asks: "Try the failed hosts again?", does: "The failed stage runs again on every host that failed." },
   "skip-host": { name: "Leave out", kind: "quiet", asks: "Leave the host out?", does: "The rollout goes on without it." },
-  cancel: { name: "Cancel", kind: "danger", asks: "End the rollout?", does: "What runs goes on to its end; nothing else of it starts." },
-  "roll-back": { name: "Roll back", kind: "danger", asks: "Roll back what it changed?", does: "Every host that it changed goes back to what it ran before, and is held; the target is quarantined." },
+  cancel: { name: "Cancel", kind: "danger", asks: "End the rollout?", does: "What runs goes on to its end; nothing else of it starts.", confirm: "Cancel the rollout" },
+  "roll-back": { name: "Roll back", kind: "danger", asks: "Roll back what it changed?", does: "Every host that it changed goes back to what it ran before, and is held; the target is quarantined.", confirm: "Roll back these hosts" },
 };
 
 /** @param {string} state */

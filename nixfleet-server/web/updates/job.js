@@ -1,7 +1,7 @@
 // The job that is under way, or the last one: how far it is, on which hosts, and what is offered
 // when it went wrong.
 
-import { button, h, mark } from "../model.js";
+import { apart, button, h, mark } from "../model.js";
 import { progressText, rolledBackText } from "../rollouts/words.js";
 import { rolloutPlace } from "../router.js";
 import { actorName, capital, clockTime } from "../words.js";
@@ -97,8 +97,8 @@ function failures(rollout, nameOf) {
     { class: "plain alert" },
     ...failed.map((one) => {
       const back = rolledBackText(one.rolled_back);
-      const why = [one.message ?? "failed", back].filter((part) => part !== "").join("; ");
-      return h("li", { key: one.host }, h("b", {}, nameOf(one.host)), `: ${why}`);
+      const why = [one.message ?? "failed", back].filter((part) => part !== "");
+      return h("li", { key: one.host }, h("b", {}, nameOf(one.host)), ": ", apart(why));
     }),
   );
 }
