@@ -200,10 +200,13 @@ async fn the_page_works_with_the_keyboard_and_shows_hostile_text_as_text() {
     person.logs_in(&fleet).await;
     person.reads("#desired-commit", "<img src=x").await;
 
-    for _ in 0..3 {
-        person.browser.press("Tab").await.unwrap();
-    }
     let focused = "document.activeElement.dataset.compartment === 'git'";
+    for _ in 0..12 {
+        person.browser.press("Tab").await.unwrap();
+        if person.browser.evaluate(focused).await.unwrap() == true {
+            break;
+        }
+    }
     person.waits_for(focused).await;
     person
         .waits_for("document.querySelector('#tooltip').matches(':popover-open')")

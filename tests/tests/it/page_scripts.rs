@@ -1,8 +1,11 @@
 //! The scripts of the page in a real browser, without a server behind them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use nixfleet_core::rollout::{HostStage, STATES, VERBS, WAITS};
+use nixfleet_core::sync::KEPT_ROLLOUTS;
 use nixfleet_tests::browser::Browser;
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -56,18 +59,74 @@ async fn the_replica_of_the_page_follows_the_recorded_traces() {
     assert_eq!(browser.take_troubles().await.unwrap(), Vec::<String>::new());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_has_words_for_everything_that_a_rollout_can_say() {
+    let Some(mut browser) = Browser::launch("words for rollouts").await.unwrap() else {
+        return;
+    };
+    browser.open(&serve("<p>words</p>").await).await.unwrap();
+    let known = browser.evaluate(ROLLOUT_WORDS).await.unwrap();
+    let final_states = STATES.iter().map(|row| row.state);
+    let ended: Vec<_> = final_states.filter(|state| state.is_terminal()).collect();
+    assert_eq!(known["ended"], sorted(&json!(ended)));
+    assert_eq!(known["kept"], json!(KEPT_ROLLOUTS));
+    assert_eq!(known["verbs"], sorted(&codes(VERBS, |row| row.verb)));
+    assert_eq!(known["waits"], sorted(&codes(WAITS, |row| row.code)));
+    assert_eq!(known["states"], sorted(&codes(STATES, |row| row.state)));
+    let of_hosts = [
+        HostStage::Waiting,
+        HostStage::Running,
+        HostStage::Done,
+        HostStage::Failed,
+        HostStage::Skipped,
+        HostStage::Cancelled,
+    ];
+    assert_eq!(known["of_hosts"], sorted(&json!(of_hosts)));
+}
+
+fn codes<Row, Code: Serialize>(rows: &[Row], code: impl Fn(&Row) -> Code) -> Value {
+    json!(rows.iter().map(code).collect::<Vec<_>>())
+}
+
+const ROLLOUT_WORDS: &str = "(async () => {
+    const { ENDED_ROLLOUTS, KEPT_ROLLOUTS } = await import('/assets/state.js');
+    const words = await import('/assets/rollouts/words.js');
+    return {
+        ended: [...ENDED_ROLLOUTS].sort(),
+        kept: KEPT_ROLLOUTS,
+        verbs: Object.keys(words.VERBS).sort(),
+        waits: Object.keys(words.WAITS).sort(),
+        states: Object.keys(words.STATES).sort(),
+        of_hosts: Object.keys(words.HOST_STATES).sort(),
+    };
+})()";
+
+/// Every file in a folder and below.
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let paths = std::fs::read_dir(folder).unwrap();
+    let paths = paths.map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                files_in(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
+}
+
 #[test]
 fn no_script_or_page_makes_markup_from_text() {
     let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nixfleet-server/web");
     let mut seen = 0;
-    for entry in std::fs::read_dir(web).unwrap() {
-        let path = entry.unwrap().path();
+    for path in files_in(&web) {
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(forbidden_in(&text), None, "{}", path.display());
         assert!(text.lines().count() < 500, "{} is long", path.display());
         seen += 1;
     }
-    assert!(seen > 10, "{seen}");
+    assert!(seen > 40, "{seen}");
     assert_eq!(forbidden_in("a.innerHTML = b"), Some("innerHTML"));
     assert_eq!(forbidden_in("<p onclick='x()'>"), Some(" onclick="));
 }
