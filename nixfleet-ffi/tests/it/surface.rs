@@ -60,6 +60,7 @@ fn failed(code: &str, place: &str, text: impl ToString) -> Failed {
 fn wire(error: WireError) -> Failed {
     match &error {
         WireError::Json(_) => failed("malformed", "", &error),
+        WireError::Type { field, .. } => failed("malformed", field, &error),
         WireError::Field { field, .. } => failed("field", field, &error),
     }
 }
