@@ -308,8 +308,11 @@ impl Fleet {
         host.identity_conflict = false;
         host.second_end = None;
         host.record.presence = Presence::Offline { since: now };
+        let record = host.record.clone();
+        self.arm_offline(&record, now);
         turn.host_changed(&id);
-        for command in host.open.clone() {
+        let open = self.hosts.get(&id).map(|host| host.open.clone());
+        for command in open.unwrap_or_default() {
             self.command_event(turn, command, &Event::Disconnect, now);
         }
     }

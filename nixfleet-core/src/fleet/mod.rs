@@ -7,6 +7,7 @@ mod effect;
 mod evidence;
 mod foresight;
 mod input;
+mod notices;
 mod publish;
 mod queue;
 mod requests;
@@ -20,6 +21,7 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(crate) use evidence::current_test_key;
 
@@ -61,6 +63,8 @@ pub struct FleetConfig {
     /// Whether hosts run their tests by themselves after a person's deploy, where neither their
     /// settings nor their tests are off.
     pub tests_after_switch: bool,
+    /// After how long people are told that a host is offline; `None` is never.
+    pub offline_notice: Option<Duration>,
     /// Whether hosts may update the inputs of the configuration and push (spec 05, host-driven).
     pub host_driven: bool,
     /// What is decided about update pull requests; `None` if no forge is configured.
@@ -96,6 +100,8 @@ enum Timer {
     Hold(HostId),
     /// A rollout wants to be looked at.
     Rollout(RolloutId),
+    /// A host may be offline for too long.
+    Offline(HostId),
 }
 
 /// One host.
@@ -179,6 +185,7 @@ impl Fleet {
                 record.presence = Presence::Offline { since: now };
             }
             fleet.arm_hold(&record);
+            fleet.arm_offline(&record, now);
             fleet.hosts.insert(record.id.clone(), Host::new(record));
         }
         let mut turn = Turn::default();
@@ -356,6 +363,7 @@ impl Fleet {
                 Timer::Rollout(id) => {
                     turn.look.insert(id);
                 }
+                Timer::Offline(host) => self.tell_offline(turn, &host, at, now),
             }
         }
         self.fire_updates(turn, now);
@@ -393,11 +401,13 @@ impl Fleet {
 
     fn remote_changed(&mut self, turn: &mut Turn, now: Timestamp) {
         let was_readable = matches!(self.desired.remote, crate::desired::Remote::Verified(_));
+        let was = notices::RemoteSeen::of(&self.desired.remote);
         self.desired.remote = self.watch.remote().clone();
         turn.records.push(Record::Remote(self.watch.clone()));
         self.publish_desired(turn);
         turn.refresh_all(self.hosts.keys());
         self.remote_event(turn, was_readable, now);
+        self.tell_remote(turn, was, now);
         self.newer_commit(turn, now);
     }
 }

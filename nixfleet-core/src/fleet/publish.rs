@@ -13,7 +13,7 @@ use crate::compartment::{
     Trace, Working, assess, explain,
 };
 use crate::desired::{DesiredState, Remote, Unavailable};
-use crate::host::Presence;
+use crate::host::{HostSettings, Presence};
 use crate::ids::{CommandId, HostId};
 use crate::lifecycle::{Command, Phase, Target};
 use crate::op::Op;
@@ -36,6 +36,9 @@ pub struct HostReport {
     pub compartments: BTreeMap<Compartment, CompartmentReport>,
     /// What is to be told beside them.
     pub attentions: Vec<Attention>,
+    /// How automation treats it, as set on this server.
+    #[serde(default)]
+    pub settings: HostSettings,
     /// The open command, or the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<CommandView>,
@@ -113,6 +116,7 @@ impl Fleet {
             claimed_revision: claimed_revision(host),
             compartments: compartments.into_iter().collect(),
             attentions: assessment.attentions.clone(),
+            settings: host.record.settings.clone(),
             command: command.map(|command| command_view(command, None)),
         })
     }

@@ -1,6 +1,7 @@
 //! A day in memory: the real fleet, real agents, real replicas, one simulated host.
 
 mod last_ended;
+mod notices;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -73,6 +74,7 @@ fn config() -> FleetConfig {
         remote_configured: true,
         store_intact: true,
         host_driven: false,
+        offline_notice: None,
         tests_after_switch: false,
         updates: None,
     }

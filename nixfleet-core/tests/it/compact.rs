@@ -439,6 +439,7 @@ impl Story {
             remote_configured: true,
             store_intact: true,
             host_driven: false,
+            offline_notice: None,
             tests_after_switch: false,
             updates: None,
         };

@@ -152,6 +152,7 @@ fn fleet_config() -> FleetConfig {
         remote_configured: true,
         store_intact: true,
         host_driven: false,
+        offline_notice: None,
         tests_after_switch: false,
         updates: None,
     }

@@ -50,6 +50,7 @@ fn config(tests_after_switch: bool, updates: Option<UpdatePolicy>) -> FleetConfi
         remote_configured: true,
         store_intact: true,
         host_driven: false,
+        offline_notice: None,
         updates,
         tests_after_switch,
     }

@@ -53,6 +53,7 @@ pub fn config() -> FleetConfig {
         remote_configured: true,
         store_intact: true,
         host_driven: false,
+        offline_notice: None,
         tests_after_switch: false,
         updates: None,
     }

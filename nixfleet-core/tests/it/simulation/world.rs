@@ -77,6 +77,7 @@ fn config() -> FleetConfig {
         remote_configured: true,
         store_intact: true,
         host_driven: false,
+        offline_notice: None,
         tests_after_switch: false,
         updates: None,
     }
