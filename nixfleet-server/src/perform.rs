@@ -147,6 +147,8 @@ impl Performer {
                 | Record::Event(_)
                 | Record::Audit(_)
                 | Record::Version(_)
+                | Record::Rollout(_)
+                | Record::Settings(_)
                 | Record::Update(_) => {}
             }
         }

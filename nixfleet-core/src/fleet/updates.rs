@@ -461,5 +461,6 @@ fn audit_record(note: AuditNote, now: Timestamp) -> AuditRecord {
         outcome: note.outcome,
         before: note.before,
         after: note.after,
+        peer: None,
     }
 }

@@ -113,9 +113,10 @@ impl Server {
 
         // 2. What was known, and the time, which never runs backwards over a restart.
         let store = Store::open(DataFolder::take(&config.data_dir)?).await?;
-        let snapshot = store.load().await?;
+        let mut snapshot = store.load().await?;
         let intact = parts::is_intact(&store);
         let clock = Clock::not_before(parts::last_moment(&snapshot));
+        parts::renew_zones(&mut snapshot, clock.now());
 
         // 3. The remote is read while the rest is put together.
         let shutdown = CancellationToken::new();
@@ -140,7 +141,9 @@ impl Server {
             },
             remote_configured,
             store_intact: intact,
-            updates: None,
+            tests_after_switch: config.updates.tests_after_switch,
+            host_driven: config.updates.host_driven,
+            updates: parts::update_policy(&config),
         };
         let output = Output::open(config.data_dir.join("output")).map_err(StartError::Output)?;
         let output = Arc::new(output);

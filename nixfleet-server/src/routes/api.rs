@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use nixfleet_core::admission::Refusal;
-use nixfleet_core::fleet::{Reply, Request};
+use nixfleet_core::fleet::Request;
 use nixfleet_core::host::Actor;
 use nixfleet_core::{CommandId, HostId, Op};
 use serde::Deserialize;
 
+use super::answers::{Granted, granted};
 use super::idempotency::Idempotency;
 use crate::auth::{Auth, Permission, Principal};
 use crate::clock::Clock;
@@ -49,13 +50,16 @@ impl Api {
         principal: &Principal,
         request: Request,
     ) -> Result<(), Problem> {
-        match self.hub.request(actor(principal), request).await? {
-            Reply::Done | Reply::Dispatched(_) | Reply::JobStarted { .. } => Ok(()),
-            Reply::UpdateRefused(why) => Err(update_refused(&why)),
-            Reply::UnknownHost(host) => Err(unknown_host(host.as_str())),
-            Reply::UnknownCommand => Err(unknown_command()),
-            Reply::Refused(refusal) => Err(refused(&refusal)),
-        }
+        self.ask_for(principal, request).await.map(|_| ())
+    }
+
+    /// Submits a request; what was refused is a problem.
+    pub(super) async fn ask_for(
+        &self,
+        principal: &Principal,
+        request: Request,
+    ) -> Result<Granted, Problem> {
+        granted(self.hub.request(actor(principal), request).await?)
     }
 
     /// A new unique id for a command.

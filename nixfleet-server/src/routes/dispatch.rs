@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use nixfleet_core::fleet::{Accepted, Dispatch, Dispatched, Reply, Request};
+use nixfleet_core::fleet::{Accepted, Dispatch, Dispatched, Request};
 use nixfleet_core::lifecycle::CommandArgs;
 use nixfleet_core::{HostId, OPS, Op};
 use serde::{Deserialize, Serialize};
@@ -12,10 +12,8 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-use super::api::{
-    Api, actor, demand, host_id, permission_for, refused, unknown_command, unknown_host,
-    unprocessable,
-};
+use super::answers::Granted;
+use super::api::{Api, demand, host_id, permission_for, unprocessable};
 use super::{Route, answer, any_of, content, idempotency};
 use crate::auth::{Permission, Principal, filters};
 use crate::net::body;
@@ -132,14 +130,9 @@ pub(super) async fn dispatch(
     order: Order,
 ) -> Result<Vec<Dispatched>, Problem> {
     let dispatch = order.into_dispatch(principal)?;
-    let request = Request::Dispatch(dispatch);
-    match api.hub.request(actor(principal), request).await? {
-        Reply::Dispatched(outcomes) => Ok(outcomes),
-        Reply::UnknownHost(host) => Err(unknown_host(host.as_str())),
-        Reply::Refused(refusal) => Err(refused(&refusal)),
-        Reply::Done | Reply::JobStarted { .. } => Ok(Vec::new()),
-        Reply::UpdateRefused(why) => Err(update_refused(&why)),
-        Reply::UnknownCommand => Err(unknown_command()),
+    match api.ask_for(principal, Request::Dispatch(dispatch)).await? {
+        Granted::Dispatched(outcomes) => Ok(outcomes),
+        Granted::Done | Granted::Job(_) | Granted::Plan(_) => Ok(Vec::new()),
     }
 }
 

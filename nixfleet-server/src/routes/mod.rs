@@ -3,6 +3,7 @@
 //! Every route is a boxed filter of its own: an unboxed chain of them overflows the stack.
 
 pub mod agent_ws;
+mod answers;
 pub mod api;
 pub mod assets;
 pub mod auth;

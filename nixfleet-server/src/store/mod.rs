@@ -13,7 +13,9 @@ mod history;
 mod host_row;
 mod housekeeping;
 mod migrations;
+mod rollouts;
 mod sqlite;
+mod updates;
 mod value;
 mod write;
 
@@ -26,6 +28,7 @@ pub use folder::DataFolder;
 pub use history::DeployEntry;
 pub use housekeeping::Retention;
 pub use sqlite::Condition;
+pub use updates::Arrival;
 
 use sqlite::Database;
 
