@@ -11,6 +11,7 @@ pub mod forge;
 pub mod hub;
 pub mod live;
 pub mod net;
+pub mod notify;
 pub mod output;
 pub mod perform;
 pub mod persist;

@@ -319,7 +319,7 @@ async fn a_replica_that_lags_behind_shows_the_merge_later() {
 
     let world = World::new(Speaks::GitHub).await;
     let head = world.fake.open_update_pr(42, "nixpkgs");
-    world.fake.state().pulls.get_mut(&42).unwrap().stale = 1;
+    world.fake.state().pulls.get_mut(&42).unwrap().stale = 4;
     let answer = world.merge(42, &head, MergeMethod::Merge).await;
     assert_eq!(
         answer,
@@ -327,6 +327,7 @@ async fn a_replica_that_lags_behind_shows_the_merge_later() {
             commit: world.main()
         }
     );
+    // Asked four times, because it is not yet told whether it is mergeable.
     assert_eq!(
         world.pull(42).await.state,
         PrState::Open,

@@ -1,0 +1,374 @@
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use nixfleet_core::notice::NoticeKind;
+use secrecy::SecretString;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::config::{Ntfy, SignedWebhook};
+
+const SECRET: &str = "canary-secret-0123456789";
+
+/// A receiver on this machine that answers as told, and then with 200.
+struct Receiver {
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<Got>>>,
+    answers: Arc<Mutex<VecDeque<&'static str>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Got {
+    head: String,
+    body: serde_json::Value,
+    raw: String,
+}
+
+impl Got {
+    fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        let mut found = lines.filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.next().map(|(_, value)| value)
+    }
+}
+
+impl Receiver {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen: Arc<Mutex<Vec<Got>>> = Arc::default();
+        let answers: Arc<Mutex<VecDeque<&'static str>>> = Arc::default();
+        let (got, script) = (seen.clone(), answers.clone());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut text = Vec::new();
+                let mut buffer = [0; 4096];
+                let whole = loop {
+                    match stream.read(&mut buffer).await {
+                        Ok(read) if read > 0 => text.extend_from_slice(&buffer[..read]),
+                        _ => break None,
+                    }
+                    let text = String::from_utf8_lossy(&text).into_owned();
+                    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+                        continue;
+                    };
+                    let length = head.lines().find_map(|line| {
+                        line.to_lowercase()
+                            .strip_prefix("content-length: ")?
+                            .parse::<usize>()
+                            .ok()
+                    });
+                    if length == Some(body.len()) {
+                        break Some((head.to_owned(), body.to_owned()));
+                    }
+                };
+                let Some((head, raw)) = whole else { continue };
+                let body = serde_json::from_str(&raw).unwrap();
+                got.lock().unwrap().push(Got { head, body, raw });
+                let answer = script.lock().unwrap().pop_front();
+                match answer {
+                    Some("hang") => {
+                        tokio::spawn(async move {
+                            let _stream = stream;
+                            std::future::pending::<()>().await;
+                        });
+                        continue;
+                    }
+                    Some("drop") => continue,
+                    status => {
+                        let status = status.unwrap_or("200 OK");
+                        let text = format!(
+                            "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                        );
+                        stream.write_all(text.as_bytes()).await.ok();
+                    }
+                }
+            }
+        });
+        Self {
+            address,
+            seen,
+            answers,
+        }
+    }
+
+    fn answers(&self, answers: &[&'static str]) {
+        self.answers.lock().unwrap().extend(answers);
+    }
+
+    fn seen(&self) -> Vec<Got> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    fn settings(&self) -> NotifySettings {
+        let url = |path: &str| format!("http://{}{path}", self.address).parse().unwrap();
+        NotifySettings {
+            apprise: Some(url("/notify/canary-key")),
+            ntfy: Some(Ntfy {
+                server: url("/"),
+                topic: "canary-topic".to_owned(),
+                token: Some(SecretString::from("tk_canary")),
+            }),
+            webhook: Some(SignedWebhook {
+                url: url("/hook/canary-path"),
+                secret: SECRET.into(),
+            }),
+        }
+    }
+}
+
+fn rules() -> Rules {
+    Rules {
+        pause: Duration::from_millis(5),
+        longest: Duration::from_millis(20),
+        attempts: 4,
+        queue: 8,
+        ..Rules::default()
+    }
+}
+
+fn clock() -> Clock {
+    Clock::manual(Timestamp::from_seconds(1_800_000_000))
+}
+
+fn notice(subject: &str) -> Notice {
+    let at = Timestamp::from_seconds(1_799_999_000);
+    Notice::new(
+        NoticeKind::HostFailed,
+        at,
+        subject,
+        "web-1 failed",
+        "exit 1\n",
+    )
+}
+
+struct Running {
+    notifier: Notifier,
+    delivering: Delivering,
+    log: Arc<MemoryLog>,
+    clock: Clock,
+    stop: CancellationToken,
+}
+
+fn run(settings: &NotifySettings, rules: Rules, owed: Vec<Owed>) -> Running {
+    let log = Arc::new(MemoryLog::default());
+    let kept: Arc<dyn DeliveryLog> = log.clone();
+    let (clock, stop) = (clock(), CancellationToken::new());
+    let all = channels(settings).unwrap();
+    let (notifier, delivering) = start(all, &kept, &clock, rules, owed, &stop);
+    Running {
+        notifier,
+        delivering,
+        log,
+        clock,
+        stop,
+    }
+}
+
+impl Running {
+    async fn attempts(&self, count: usize) -> Vec<Attempt> {
+        let waited = tokio::time::timeout(Duration::from_secs(30), async {
+            while self.log.attempts().len() < count {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+        waited.await.unwrap();
+        self.log.attempts()
+    }
+}
+
+fn only_webhook(receiver: &Receiver) -> NotifySettings {
+    NotifySettings {
+        apprise: None,
+        ntfy: None,
+        ..receiver.settings()
+    }
+}
+
+#[tokio::test]
+async fn every_receiver_gets_a_notice_in_its_own_form() {
+    let receiver = Receiver::start().await;
+    let running = run(&receiver.settings(), rules(), Vec::new());
+    assert_eq!(running.notifier.notify(&notice("web-1")), Accepted::Queued);
+    let attempts = running.attempts(3).await;
+    assert!(
+        attempts
+            .iter()
+            .all(|attempt| attempt.outcome == Outcome::Delivered)
+    );
+    let seen = receiver.seen();
+    let to = |path: &str| {
+        let line = format!("POST {path} HTTP/1.1");
+        seen.iter().find(|got| got.head.starts_with(&line)).unwrap()
+    };
+    let apprise = &to("/notify/canary-key").body;
+    assert_eq!(apprise["title"], "web-1 failed");
+    assert_eq!(
+        (&apprise["body"], &apprise["type"]),
+        (&"exit 1\n".into(), &"failure".into())
+    );
+    let ntfy = to("/");
+    assert_eq!(ntfy.header("authorization"), Some("Bearer tk_canary"));
+    assert_eq!(
+        (&ntfy.body["topic"], &ntfy.body["priority"]),
+        (&"canary-topic".into(), &5.into())
+    );
+    assert_eq!(ntfy.body["message"], "exit 1\n");
+    let webhook = to("/hook/canary-path");
+    assert_eq!(webhook.body["type"], "nixfleet.host-failed");
+    assert_eq!(webhook.body["data"]["key"], "host-failed:web-1");
+    let id = webhook.header("webhook-id").unwrap();
+    let at = webhook.header("webhook-timestamp").unwrap();
+    assert_eq!(at, "1800000000");
+    // The receiver's own check.
+    use hmac::{Hmac, KeyInit, Mac};
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    mac.update(format!("{id}.{at}.{}", webhook.raw).as_bytes());
+    let signature = webhook.header("webhook-signature").unwrap();
+    let bytes = data_encoding::BASE64
+        .decode(signature.strip_prefix("v1,").unwrap().as_bytes())
+        .unwrap();
+    mac.verify_slice(&bytes).unwrap();
+    running.stop.cancel();
+    assert_eq!(running.delivering.ended().await, []);
+}
+
+#[tokio::test]
+async fn a_failed_attempt_is_repeated_with_the_same_id_and_every_one_is_recorded() {
+    let receiver = Receiver::start().await;
+    receiver.answers(&["503 Busy", "drop", "429 Later"]);
+    let running = run(&only_webhook(&receiver), rules(), Vec::new());
+    assert_eq!(running.notifier.notify(&notice("web-1")), Accepted::Queued);
+    let attempts = running.attempts(4).await;
+    let told: Vec<_> = attempts
+        .iter()
+        .map(|attempt| {
+            (
+                attempt.number,
+                matches!(attempt.outcome, Outcome::Failed { .. }),
+            )
+        })
+        .collect();
+    assert_eq!(told, [(1, true), (2, true), (3, true), (4, false)]);
+    assert_eq!(attempts[3].outcome, Outcome::Delivered);
+    let ids: std::collections::BTreeSet<_> = receiver
+        .seen()
+        .iter()
+        .map(|got| got.header("webhook-id").unwrap().to_owned())
+        .collect();
+    assert_eq!((receiver.seen().len(), ids.len()), (4, 1));
+}
+
+#[tokio::test]
+async fn what_cannot_help_is_not_repeated_and_what_can_is_given_up_at_last() {
+    for (answers, count) in [
+        (vec!["400 Bad"], 1),
+        (vec!["404 Gone"], 1),
+        (vec!["301 Moved"], 1),
+        (vec!["500 No"; 10], 4),
+    ] {
+        let receiver = Receiver::start().await;
+        receiver.answers(&answers);
+        let running = run(&only_webhook(&receiver), rules(), Vec::new());
+        assert_eq!(running.notifier.notify(&notice("web-1")), Accepted::Queued);
+        let attempts = running.attempts(count).await;
+        assert!(
+            matches!(attempts[count - 1].outcome, Outcome::GivenUp { .. }),
+            "{answers:?}"
+        );
+        running.stop.cancel();
+        assert_eq!(running.delivering.ended().await, []);
+        assert_eq!(running.log.attempts().len(), count, "{answers:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_key_is_told_once_in_its_time() {
+    let receiver = Receiver::start().await;
+    let running = run(&only_webhook(&receiver), rules(), Vec::new());
+    let tell = |subject: &str| running.notifier.notify(&notice(subject));
+    assert_eq!(tell("web-1"), Accepted::Queued);
+    assert_eq!(tell("web-1"), Accepted::Repeated);
+    assert_eq!(tell("web-2"), Accepted::Queued);
+    running.clock.advance(Duration::from_secs(601));
+    assert_eq!(tell("web-1"), Accepted::Queued, "later it is news again");
+    running.attempts(3).await;
+    assert_eq!(receiver.seen().len(), 3);
+}
+
+#[tokio::test]
+async fn nothing_that_is_owed_is_lost_at_the_end_and_it_is_delivered_after_the_next_start() {
+    let receiver = Receiver::start().await;
+    receiver.answers(&["hang"]);
+    let running = run(&only_webhook(&receiver), rules(), Vec::new());
+    let mut kept = Vec::new();
+    for n in 0..20 {
+        match running.notifier.notify(&notice(&format!("host-{n}"))) {
+            Accepted::Queued => {}
+            Accepted::Full(owed) => kept.extend(owed),
+            Accepted::Repeated => panic!("each is another one"),
+        }
+    }
+    assert!(!kept.is_empty(), "the queue is bounded");
+    let waited = tokio::time::timeout(Duration::from_secs(30), async {
+        while receiver.seen().is_empty() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    waited.await.unwrap();
+    running.stop.cancel();
+    kept.extend(running.delivering.ended().await);
+    let keys = |owed: &[Owed]| {
+        let mut keys: Vec<_> = owed.iter().map(|owed| owed.notice.key.clone()).collect();
+        keys.sort();
+        keys.dedup();
+        keys.len()
+    };
+    assert_eq!((kept.len(), keys(&kept)), (20, 20));
+    let text = serde_json::to_string(&kept).unwrap();
+    let stored: Vec<Owed> = serde_json::from_str(&text).unwrap();
+    let again = run(&only_webhook(&receiver), rules(), stored);
+    let attempts = again.attempts(20).await;
+    assert!(
+        attempts
+            .iter()
+            .all(|attempt| attempt.outcome == Outcome::Delivered)
+    );
+}
+
+#[tokio::test]
+async fn a_dead_receiver_holds_up_no_other_and_no_secret_is_told() {
+    let (dead, alive) = (Receiver::start().await, Receiver::start().await);
+    dead.answers(&["hang"; 10]);
+    let settings = NotifySettings {
+        apprise: dead.settings().apprise,
+        ..alive.settings()
+    };
+    let running = run(&settings, rules(), Vec::new());
+    for n in 0..5 {
+        assert_eq!(
+            running.notifier.notify(&notice(&format!("h{n}"))),
+            Accepted::Queued
+        );
+    }
+    let attempts = running.attempts(10).await;
+    assert!(attempts.iter().all(|attempt| attempt.channel != "apprise"));
+    running.stop.cancel();
+    assert_eq!(running.delivering.ended().await.len(), 5);
+
+    // Nobody listens any more.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let gone = Receiver {
+        address,
+        seen: Arc::default(),
+        answers: Arc::default(),
+    };
+    let running = run(&gone.settings(), rules(), Vec::new());
+    assert_eq!(running.notifier.notify(&notice("web-1")), Accepted::Queued);
+    let attempts = running.attempts(12).await;
+    let text = format!("{attempts:?} {:?} {:?}", running.notifier, gone.settings());
+    assert!(!text.contains("canary"), "{text}");
+}
