@@ -19,16 +19,17 @@ export class Problem extends Error {
 }
 
 /**
- * @param {"GET" | "POST"} method
+ * One request. An answer that is not a success is a [`Problem`].
+ * @param {"GET" | "POST" | "PUT" | "DELETE"} method
  * @param {string} path
  * @param {unknown} [body]
  * @param {AbortSignal} [signal]
  * @returns {Promise<any>}
  */
-async function request(method, path, body, signal) {
+export async function request(method, path, body, signal) {
   /** @type {Record<string, string>} */
   const headers = { Accept: "application/json" };
-  if (method === "POST") {
+  if (method !== "GET") {
     headers["Idempotency-Key"] = randomKey();
   }
   if (body !== undefined) {
@@ -81,10 +82,11 @@ export function hostDetails(host) {
  * @param {string} op
  * @param {string} host
  * @param {boolean} confirm Whether the person confirmed it.
+ * @param {{ generation?: number, input?: string, reason?: string }} [more]
  * @returns {Promise<string>} What became of it, in one word.
  */
-export async function dispatch(op, host, confirm) {
-  const order = { op, hosts: [host], ...(confirm ? { confirm } : {}) };
+export async function dispatch(op, host, confirm, more = {}) {
+  const order = { op, hosts: [host], ...more, ...(confirm ? { confirm } : {}) };
   const answer = await request("POST", "/api/v1/dispatch", order);
   const result = answer.results[0];
   if (result.outcome === "refused") {

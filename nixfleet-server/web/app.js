@@ -4,10 +4,25 @@ import { Problem, dispatch, stop, tables } from "./api.js";
 import { Details } from "./details.js";
 import { byId, setAttribute, setText } from "./dom.js";
 import { drawConnection } from "./header.js";
+import { HostPanel } from "./hosts/panel.js";
+import { openRollback } from "./hosts/rollback.js";
 import { Live } from "./live.js";
+import { onAct } from "./page.js";
 import { Renderer } from "./render.js";
+import { RolloutPanel } from "./rollouts/panel.js";
+import { Router } from "./router.js";
+import { Sheet } from "./sheet.js";
 import { Replica } from "./sync.js";
 import { Tooltip } from "./tooltip.js";
+import { HistoryPanel } from "./updates/history.js";
+import { UpdatePanel } from "./updates/panel.js";
+import { UpkeepPanel } from "./upkeep/panel.js";
+
+/** @import { Page } from "./page.js" */
+/** @import { Place } from "./router.js" */
+
+/** How often ages and times are written again while nothing happens. */
+const MINUTE = 60_000;
 
 /** How long something good is said; a refusal stays until it is dismissed. */
 const NOTICE_TIME = 8_000;
@@ -17,7 +32,7 @@ const replica = new Replica();
 let noticeTimer;
 const rows = byId("rows", HTMLTableSectionElement);
 const tooltip = new Tooltip(rows);
-const details = new Details(() => replica.state, run, (command) =>
+const details = new Details(() => replica.state, offer, (command) =>
   attempt(async () => {
     await stop(command.id);
     return `asked ${command.op} to stop`;
@@ -26,7 +41,25 @@ const details = new Details(() => replica.state, run, (command) =>
 const renderer = new Renderer(replica, (hosts, all) => {
   tooltip.changed(hosts, all);
   details.changed(hosts, all);
+  drawView(hosts);
 });
+
+/** @type {Page} */
+const page = {
+  state: () => replica.state,
+  nameOf,
+  sheet: new Sheet(),
+  attempt: (subject, action) => attempt(action, subject),
+  verb: (id, verb, host) => rollouts.verb(id, verb, host),
+  whatIf: (given) => rollouts.whatIf(given),
+  onAct,
+};
+const updates = new UpdatePanel(page);
+const rollouts = new RolloutPanel(page);
+const upkeep = new UpkeepPanel(page);
+const history = new HistoryPanel(page, (data) => updates.act(data));
+const hostPanel = new HostPanel(page);
+const router = new Router(go);
 
 const live = new Live(
   loadTables,
@@ -58,7 +91,81 @@ rows.addEventListener("click", (event) => {
 
 byId("notice-close", HTMLButtonElement).addEventListener("click", () => say(""));
 
+byId("update-pr", HTMLElement).addEventListener("click", (event) => {
+  const pressed = event.target instanceof Element ? event.target.closest("button") : null;
+  if (pressed && !updates.merge()) location.hash = "#updates";
+});
+
+router.start();
+setInterval(() => drawView(new Set()), MINUTE);
 live.open();
+
+/** @param {Place} place */
+function go({ view, subject }) {
+  tooltip.close();
+  switch (view) {
+    case "updates":
+      updates.draw();
+      void updates.opened();
+      break;
+    case "rollouts":
+      void rollouts.opened(subject);
+      break;
+    case "upkeep":
+      void upkeep.opened();
+      break;
+    case "history":
+      void history.opened();
+      break;
+    case "host":
+      void hostPanel.opened(subject);
+      break;
+  }
+}
+
+/** Only what is looked at is drawn. @param {Set<string>} hosts Those that changed. */
+function drawView(hosts) {
+  switch (router.place.view) {
+    case "updates":
+      updates.draw();
+      break;
+    case "rollouts":
+      rollouts.draw();
+      break;
+    case "upkeep":
+      upkeep.draw();
+      break;
+    case "history":
+      history.draw();
+      break;
+    case "host":
+      hostPanel.changed(hosts);
+      break;
+    default:
+      rollouts.drawStrip();
+  }
+}
+
+/**
+ * What a compartment offers. A merge and a rollback show first what they would do.
+ * @param {string} op
+ * @param {string} host
+ * @param {boolean} confirm
+ * @returns {Promise<?string>}
+ */
+async function offer(op, host, confirm) {
+  if (op === "merge-pr") {
+    details.close();
+    if (!updates.merge()) location.hash = "#updates";
+    return null;
+  }
+  if (op === "rollback") {
+    details.close();
+    await openRollback(page.sheet, host, nameOf(host));
+    return null;
+  }
+  return run(op, host, confirm);
+}
 
 /**
  * Asks for an operation and says what came of it.

@@ -49,6 +49,10 @@ export class Details {
     return this.dialog.open;
   }
 
+  close() {
+    this.dialog.close();
+  }
+
   /**
    * @param {string} host
    * @param {string} compartment
@@ -95,9 +99,13 @@ export class Details {
     if (!subject) {
       return;
     }
-    const mark = shape(detail.status);
-    mark.setAttribute("data-status", detail.status);
-    this.status.replaceChildren(mark, element("strong", {}, detail.status), ` ${detail.message}`);
+    const pending = subject.compartment === "lock" && this.#isPending(subject.host);
+    const name = pending && detail.status === "ok" ? "pending" : detail.status;
+    const mark = shape(name);
+    mark.setAttribute("data-status", name);
+    setAttribute(this.status, "data-pending", pending ? "yes" : "no");
+    const word = pending ? `${detail.status}, update pending` : detail.status;
+    this.status.replaceChildren(mark, element("strong", {}, word), ` ${detail.message}`);
     const lines = detail.details.filter((line) => line !== detail.message);
     this.lines.replaceChildren(...lines.map((line) => element("li", {}, line)));
     this.#showActions(subject.host, detail.click ?? { offers: [], stop: false, log: false });
@@ -169,6 +177,12 @@ export class Details {
       const now = this.state().commandsOf(host).find((one) => one.id === command.id);
       return !now || FINAL_PHASES.has(now.phase);
     });
+  }
+
+  /** Whether an update waits for this host. @param {string} host */
+  #isPending(host) {
+    const beside = this.state().statuses.get(host)?.a ?? [];
+    return beside.some((one) => one.code === "update-pending");
   }
 
   #showCommand() {

@@ -1,6 +1,7 @@
 // The part of the page above the table: desired state, connection.
 
 import { byId, element, setAttribute, setText } from "./dom.js";
+import { isWebAddress } from "./model.js";
 import { clockTime } from "./words.js";
 
 /** @import { Connection } from "./live.js" */
@@ -73,15 +74,14 @@ function drawPr(pr) {
     const link = isWebAddress(pr.url)
       ? element("a", { href: pr.url, rel: "noreferrer noopener", target: "_blank" }, title)
       : title;
-    line.replaceChildren("Update PR pending: ", link);
-  }
-}
-
-/** @param {string} address */
-function isWebAddress(address) {
-  try {
-    return ["http:", "https:"].includes(new URL(address).protocol);
-  } catch {
-    return false;
+    const changes = pr.changes ?? [];
+    line.replaceChildren(
+      "Update PR pending: ",
+      link,
+      changes.length > 0 ? ` (${changes.join(", ")}) ` : " ",
+      element("button", { type: "button", "data-act": "merge" }, "Merge PR …"),
+      " ",
+      element("a", { href: "#updates" }, "Details"),
+    );
   }
 }

@@ -98,7 +98,13 @@ export class Renderer {
     }
     const isNew = !row;
     row ??= new Row(id);
-    row.patch(host, state.statuses.get(id), state.commandsOf(id), this.#tables);
+    row.patch(
+      host,
+      state.statuses.get(id),
+      state.commandsOf(id),
+      this.#tables,
+      state.updatePr,
+    );
     if (isNew) {
       this.#rows.set(id, row);
       this.body.insertBefore(row.element, this.#successor(id));

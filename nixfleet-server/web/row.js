@@ -12,11 +12,13 @@ import {
   counted,
   endedShape,
   opName,
+  pendingText,
   reasonText,
 } from "./words.js";
+import { hostPlace } from "./router.js";
 import { FINAL_PHASES } from "./state.js";
 
-/** @import { CommandView, HostView, Status, StatusView, Tables } from "./types.js" */
+/** @import { CommandView, HostView, PendingPr, Status, StatusView, Tables } from "./types.js" */
 /** @import { Note } from "./words.js" */
 
 /** The operations that every row offers. */
@@ -32,7 +34,7 @@ export class Row {
   /** @param {string} id */
   constructor(id) {
     this.id = id;
-    this.name = element("span", { class: "host-name" });
+    this.name = element("a", { class: "host-name", href: hostPlace(id) });
     this.presence = element("span", { class: "presence" });
     this.system = element("span", { class: "os" });
     this.dots = COMPARTMENTS.map((compartment) => new Dot(compartment));
@@ -59,13 +61,18 @@ export class Row {
    * @param {StatusView | undefined} statuses
    * @param {CommandView[]} commands
    * @param {?Tables} tables
+   * @param {?PendingPr} pr
    */
-  patch(host, statuses, commands, tables) {
+  patch(host, statuses, commands, tables, pr = null) {
     setText(this.name, host.hostname);
     setText(this.presence, presence(host));
     setAttribute(this.element, "data-online", host.online ? "yes" : "no");
     setText(this.system, operatingSystem(host));
-    const notes = (statuses?.a ?? []).map((one) => attentionNote(tables, one));
+    const notes = (statuses?.a ?? []).map((one) => {
+      const note = attentionNote(tables, one);
+      const pending = one.code === "update-pending" && one["pr"] === pr?.number;
+      return pending ? { ...note, text: pendingText(pr, note.text) } : note;
+    });
     this.#patchAttentions(notes);
     for (const [index, dot] of this.dots.entries()) {
       const status = statuses?.s[index] ?? "unknown";

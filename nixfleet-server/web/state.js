@@ -1,11 +1,26 @@
 // The state a client holds: entities by key, replaced whole. The counterpart of `SyncState` in the
-// core; it knows the same four rules and no others: replace by key, a removed host takes its
-// commands along, of the ended commands of a host only the newest stays, events are bounded.
+// core; it knows the same rules and no others: replace by key, a removed host takes its commands
+// along, of the ended commands of a host only the newest stays, events and ended rollouts are bounded.
 
 /** @import { Change, CommandView, DesiredView, EventView, HostView, PendingPr, StatePart, StatusView } from "./types.js" */
+/** @import { RolloutView } from "./rollouts/types.js" */
+/** @import { UpdatesView } from "./updates/types.js" */
 
 /** How many events are kept. */
 export const KEPT_EVENTS = 200;
+
+/** How many ended rollouts are kept. */
+export const KEPT_ROLLOUTS = 20;
+
+/** States a rollout does not leave by itself: part of the protocol. */
+export const ENDED_ROLLOUTS = new Set([
+  "complete",
+  "partial",
+  "failed",
+  "halted",
+  "cancelled",
+  "superseded",
+]);
 
 /** Phases a command does not leave: part of the protocol, compared with the core by a test. */
 export const FINAL_PHASES = new Set([
@@ -37,6 +52,10 @@ export class State {
   commands = new Map();
   /** @type {Map<number, EventView>} */
   events = new Map();
+  /** @type {Map<string, RolloutView>} */
+  rollouts = new Map();
+  /** Open and merged updates; none where no forge is configured. @type {?UpdatesView} */
+  updates = null;
 
   /**
    * The commands of a host: open ones and the last ended one.
@@ -81,6 +100,12 @@ export class State {
       case "event":
         this.#putEvent(value);
         return null;
+      case "rollout_updated":
+        this.#putRollout(value);
+        return null;
+      case "updates_changed":
+        this.updates = value;
+        return null;
       default:
         // A newer server may know changes that this page does not show.
         return null;
@@ -94,6 +119,10 @@ export class State {
   merge(part) {
     this.desired = part.desired ?? this.desired;
     this.updatePr = part.update_pr ?? this.updatePr;
+    this.updates = part.updates ?? this.updates;
+    for (const [id, rollout] of Object.entries(part.rollouts ?? {})) {
+      this.rollouts.set(id, rollout);
+    }
     for (const [id, host] of Object.entries(part.hosts ?? {})) {
       this.hosts.set(id, host);
     }
@@ -119,6 +148,8 @@ export class State {
     if (this.statuses.size) plain.statuses = Object.fromEntries(this.statuses);
     if (commands.length) plain.commands = Object.fromEntries(commands);
     if (this.events.size) plain.events = Object.fromEntries(this.events);
+    if (this.rollouts.size) plain.rollouts = Object.fromEntries(this.rollouts);
+    if (this.updates) plain.updates = this.updates;
     return plain;
   }
 
@@ -146,6 +177,17 @@ export class State {
       this.commands.set(host, own);
     }
     return own;
+  }
+
+  /** @param {RolloutView} rollout */
+  #putRollout(rollout) {
+    this.rollouts.set(rollout.id, rollout);
+    const ended = [...this.rollouts.values()]
+      .filter((one) => ENDED_ROLLOUTS.has(one.state))
+      .sort((one, other) => one.since - other.since || (one.id < other.id ? -1 : 1));
+    for (const one of ended.slice(0, Math.max(0, ended.length - KEPT_ROLLOUTS))) {
+      this.rollouts.delete(one.id);
+    }
   }
 
   /** @param {EventView} event */

@@ -115,6 +115,10 @@ export class Replica {
         if (host !== null) {
           this.#touched.hosts.add(host);
         }
+        if ("update_pr_changed" in whole) {
+          // Every row that has the update pending says what it changes.
+          this.#touched.all = true;
+        }
         this.version = { epoch: first.epoch, number };
         step = "changed";
       }

@@ -12,6 +12,9 @@
  * @property {boolean} online
  * @property {number} [offline_since]
  * @property {string} [host_type]
+ * @property {string} [location]
+ * @property {string} [device_type]
+ * @property {?{ by: string, why: string, until: ?number }} [hold]
  * @property {string} [os_version]
  *
  * @typedef {object} StatusView
@@ -47,6 +50,8 @@
  * @property {number} number
  * @property {string} title
  * @property {string} url
+ * @property {?number} [created_at]
+ * @property {string[]} [changes] `nixpkgs abc1234 → def5678`, one for each input.
  *
  * @typedef {{ n: number, at: number, host?: string, code: string, text: string }} EventView
  *
@@ -57,6 +62,8 @@
  * @property {Record<string, StatusView>} [statuses]
  * @property {Record<string, CommandView>} [commands]
  * @property {Record<string, EventView>} [events]
+ * @property {Record<string, import("./rollouts/types.js").RolloutView>} [rollouts]
+ * @property {import("./updates/types.js").UpdatesView} [updates]
  *
  * @typedef {{ version: Version, part: number, parts: number, state: StatePart }} FullState
  * @typedef {Record<string, any>} Change One entity's new value, under the name of the change.

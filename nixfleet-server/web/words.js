@@ -101,6 +101,16 @@ export function reasonText(tables, reason) {
 }
 
 /**
+ * What is said of an update that is pending: what it changes, if that is known.
+ * @param {?import("./types.js").PendingPr} pr
+ * @param {string} text The sentence without it.
+ */
+export function pendingText(pr, text) {
+  const changes = pr?.changes ?? [];
+  return changes.length > 0 ? `Update PR pending: ${changes.join(", ")}` : text;
+}
+
+/**
  * What is said beside the statuses of a host.
  * @typedef {{ code: string, label: string, text: string, compartment: ?string }} Note
  *
@@ -161,6 +171,45 @@ export function clockTime(millis) {
   return today ? time : `${DAY.format(moment)} ${time}`;
 }
 
+/** The day of a moment. @param {number} millis */
+export function day(millis) {
+  const moment = new Date(millis);
+  return Number.isNaN(moment.getTime()) ? "?" : DAY.format(moment);
+}
+
+/**
+ * About how long, in the two largest units.
+ * @param {number} seconds
+ */
+export function lasting(seconds) {
+  const whole = Math.max(0, Math.round(seconds));
+  /** @type {[number, string][]} */
+  const units = [
+    [86_400, "d"],
+    [3600, "h"],
+    [60, "min"],
+    [1, "s"],
+  ];
+  const first = units.findIndex(([length]) => whole >= length);
+  if (first < 0) return "0 s";
+  const [length, unit] = /** @type {[number, string]} */ (units[first]);
+  const [smaller, small] = units[first + 1] ?? [0, ""];
+  const rest = smaller === 0 ? 0 : Math.floor((whole % length) / smaller);
+  const more = rest > 0 ? ` ${rest} ${small}` : "";
+  return `${Math.floor(whole / length)} ${unit}${more}`;
+}
+
+/** Who did it. @param {?{ kind: string, name: string } | undefined} actor */
+export function actorName(actor) {
+  if (!actor) return "somebody";
+  return actor.kind === "automation" ? `${actor.name} (automatic)` : actor.name;
+}
+
+/** @param {?string | undefined} commit */
+export function shortCommit(commit) {
+  return commit ? commit.slice(0, 7) : "?";
+}
+
 /** @param {number} count @param {string} thing */
 export function counted(count, thing) {
   return `${count} ${thing}${count === 1 ? "" : "s"}`;
@@ -200,12 +249,12 @@ function plain(value) {
   return String(value);
 }
 
-/** @param {string} code */
-function plainCode(code) {
+/** A code in plain words. @param {string} code */
+export function plainCode(code) {
   return code.replaceAll("-", " ");
 }
 
 /** @param {string} text */
-function capital(text) {
+export function capital(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }

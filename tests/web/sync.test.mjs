@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { FINAL_PHASES, KEPT_EVENTS, State } from "../../nixfleet-server/web/state.js";
+import { FINAL_PHASES, KEPT_EVENTS, KEPT_ROLLOUTS, State } from "../../nixfleet-server/web/state.js";
 import { Replica } from "../../nixfleet-server/web/sync.js";
 import { fill } from "../../nixfleet-server/web/words.js";
 
@@ -147,6 +147,44 @@ test("events are bounded, and an old one does not come back", () => {
   state.apply({ event: { n: 1, at: 0, code: "x", text: "" } });
   assert.equal(state.events.size, KEPT_EVENTS);
   assert.equal(Math.min(...state.events.keys()), 6);
+});
+
+test("rollouts are replaced by id, and of the ended ones only the newest stay", () => {
+  const state = new State();
+  const rollout = (/** @type {string} */ id, /** @type {number} */ since, ended = "complete") =>
+    /** @type {any} */ ({ id, since, state: ended });
+  for (let n = 1; n <= KEPT_ROLLOUTS; n += 1) {
+    assert.equal(state.apply({ rollout_updated: rollout(`r${n}`, n) }), null);
+  }
+  state.apply({ rollout_updated: rollout("open", 0, "paused") });
+  assert.equal(state.rollouts.size, KEPT_ROLLOUTS + 1);
+  state.apply({ rollout_updated: rollout("open", 0, "running") });
+  assert.equal(state.rollouts.get("open")?.state, "running");
+  state.apply({ rollout_updated: rollout("later", KEPT_ROLLOUTS + 1) });
+  assert.equal(state.rollouts.size, KEPT_ROLLOUTS + 1);
+  assert.ok(!state.rollouts.has("r1"), "the oldest of the ended ones went");
+  assert.ok(state.rollouts.has("open"), "one that has not ended stays");
+  state.apply({ rollout_updated: rollout("same", 2) });
+  assert.ok(!state.rollouts.has("r2"), "of the same moment, the order is that of the ids");
+  assert.deepEqual(new Set(Object.keys(plain(state).rollouts)), new Set(state.rollouts.keys()));
+});
+
+test("updates come whole, in a full state and as a change", () => {
+  const replica = started();
+  assert.ok(replica.state.updates === null);
+  const updates = /** @type {any} */ ({ repo: "o/r", prs: [] });
+  assert.equal(replica.apply(part(6, 0, 1, { updates, rollouts: {} }, "full_state")), "changed");
+  assert.deepEqual(plain(replica.state), { updates });
+  assert.equal(replica.apply(delta(7, { updates_changed: { ...updates, prs: [1] } })), "changed");
+  assert.deepEqual(plain(replica.state).updates.prs, [1]);
+  assert.equal(replica.apply(delta(8, { updates_changed: null })), "changed");
+  assert.deepEqual(plain(replica.state), {});
+});
+
+test("another pending update changes what every row says", () => {
+  const replica = started();
+  replica.apply(delta(6, { update_pr_changed: { number: 1, title: "t", url: "u" } }));
+  assert.equal(replica.takeTouched().all, true);
 });
 
 test("templates are filled in like in the core", () => {
