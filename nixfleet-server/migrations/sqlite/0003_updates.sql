@@ -32,6 +32,7 @@ CREATE TABLE rollouts (
     sum     BLOB    NOT NULL CHECK (length(sum) = 16)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX open_rollouts ON rollouts (id) WHERE open = 1;
+CREATE INDEX rollouts_by_time ON rollouts (created, id);
 CREATE INDEX rollouts_by_end ON rollouts (since, id) WHERE open = 0;
 
 -- The hosts of rollouts that have not ended. Several may wait for one host; one acts on it.
@@ -88,6 +89,7 @@ CREATE TABLE deliveries (
     notice  TEXT    NOT NULL,
     kind    TEXT    NOT NULL,
     key     TEXT    NOT NULL,
+    title   TEXT    NOT NULL,
     channel TEXT    NOT NULL,
     attempt INTEGER NOT NULL,
     outcome TEXT    NOT NULL CHECK (outcome IN ('delivered', 'failed', 'given-up')),

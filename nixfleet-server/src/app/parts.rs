@@ -17,6 +17,7 @@ use crate::routes::agent_ws::AgentChannel;
 use crate::routes::api::Api;
 use crate::routes::browser_ws::LiveChannel;
 use crate::routes::health::Readiness;
+use crate::routes::webhooks::Hooks;
 use crate::routes::{self, Route, any_of};
 use crate::sources::{ForgeSource, GitSource, Limits, Source, VersionJsonSource};
 use crate::store::{Condition, Store};
@@ -27,6 +28,7 @@ pub(super) fn all_routes(
     agents: AgentChannel,
     live: LiveChannel,
     readiness: Readiness,
+    hooks: Hooks,
 ) -> Route {
     let auth = &api.auth;
     any_of([
@@ -39,6 +41,11 @@ pub(super) fn all_routes(
         routes::host_edits::routes(api),
         routes::dispatch::routes(api),
         routes::commands::routes(api),
+        routes::updates::routes(api),
+        routes::rollouts::routes(api),
+        routes::upkeep::routes(api),
+        routes::past::routes(api),
+        routes::webhooks::routes(api, hooks),
         routes::tables::routes(auth),
         routes::compat::routes(api),
         routes::health::routes(readiness),

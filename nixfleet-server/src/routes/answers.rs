@@ -17,17 +17,14 @@ pub(super) enum Granted {
     Dispatched(Vec<Dispatched>),
     /// A job on an update, by its number.
     Job(u64),
-    /// A rollout was started, by this plan.
-    Plan(Box<Plan>),
 }
 
 /// What was done, or the problem document that says why not.
 pub(super) fn granted(reply: Reply) -> Result<Granted, Problem> {
     match reply {
-        Reply::Done => Ok(Granted::Done),
+        Reply::Done | Reply::RolloutStarted(_) => Ok(Granted::Done),
         Reply::Dispatched(outcomes) => Ok(Granted::Dispatched(outcomes)),
         Reply::JobStarted { job } => Ok(Granted::Job(job)),
-        Reply::RolloutStarted(plan) => Ok(Granted::Plan(plan)),
         Reply::UnknownHost(host) => Err(unknown_host(host.as_str())),
         Reply::UnknownCommand => Err(unknown_command()),
         Reply::Refused(refusal) => Err(refused(&refusal)),
@@ -63,6 +60,11 @@ pub(super) fn unknown_rollout(id: &str) -> Problem {
         "There is no such rollout",
         format!("no rollout has the id {shown:?}. See /api/v1/rollouts"),
     )
+}
+
+/// No forge is configured, so there are no updates to talk of.
+pub(super) fn updates_off() -> Problem {
+    update_refused(&UpdateRefusal::NotConfigured)
 }
 
 pub(super) fn unknown_pr(number: &str) -> Problem {

@@ -11,12 +11,13 @@ use serde::Deserialize;
 
 use super::answers::{Granted, granted};
 use super::idempotency::Idempotency;
-use crate::auth::{Auth, Permission, Principal};
+use crate::auth::{Auth, Caller, Permission};
 use crate::clock::Clock;
 use crate::hub::{Hub, HubGone};
 use crate::live::Snapshots;
+use crate::notify::Notifier;
 use crate::output::Output;
-use crate::reject::{Problem, forbidden, standard, unavailable};
+use crate::reject::{Problem, forbidden, unavailable};
 use crate::store::Store;
 use crate::telemetry::Telemetry;
 
@@ -39,27 +40,27 @@ pub struct Api {
     pub store: Store,
     /// The configured remote, without credentials, as people know it.
     pub remote: Option<Arc<str>>,
+    /// Who tells people.
+    pub notifier: Notifier,
     /// Answers to keyed requests.
     pub idempotency: Arc<Idempotency>,
 }
 
 impl Api {
     /// Submits a request that has no answer but yes or no.
-    pub(super) async fn submit(
-        &self,
-        principal: &Principal,
-        request: Request,
-    ) -> Result<(), Problem> {
+    pub(super) async fn submit(&self, principal: &Caller, request: Request) -> Result<(), Problem> {
         self.ask_for(principal, request).await.map(|_| ())
     }
 
     /// Submits a request; what was refused is a problem.
     pub(super) async fn ask_for(
         &self,
-        principal: &Principal,
+        principal: &Caller,
         request: Request,
     ) -> Result<Granted, Problem> {
-        granted(self.hub.request(actor(principal), request).await?)
+        let peer = principal.peer.map(|peer| peer.to_string());
+        let reply = self.hub.request_from(actor(principal), peer, request);
+        granted(reply.await?)
     }
 
     /// A new unique id for a command.
@@ -80,12 +81,12 @@ impl From<HubGone> for Problem {
 pub(super) struct Nothing {}
 
 /// Under which name somebody acts.
-pub(super) fn actor(principal: &Principal) -> Actor {
+pub(super) fn actor(principal: &Caller) -> Actor {
     Actor::Person(principal.label())
 }
 
 /// Needs more than the route itself asked for.
-pub(super) fn demand(principal: &Principal, permission: Permission) -> Result<(), Problem> {
+pub(super) fn demand(principal: &Caller, permission: Permission) -> Result<(), Problem> {
     if principal.may(permission) {
         return Ok(());
     }
@@ -163,6 +164,12 @@ pub(super) fn refused(refusal: &Refusal) -> Problem {
     .with("help", refusal.what_would_help())
 }
 
+/// 503: what is on record cannot be read; the cause goes to the log only.
+pub(super) fn unreadable_store(error: &crate::store::StoreError) -> Problem {
+    tracing::error!(%error, "the past cannot be read");
+    unavailable("the store cannot be read at the moment")
+}
+
 /// 422: well-formed, but not something that can be done.
 pub(super) fn unprocessable(code: &'static str, detail: impl Into<String>) -> Problem {
     Problem::new(
@@ -171,9 +178,4 @@ pub(super) fn unprocessable(code: &'static str, detail: impl Into<String>) -> Pr
         "The request has a value that cannot be used",
     )
     .detail(detail)
-}
-
-/// 501: a known path whose function this server does not have.
-pub(super) fn not_available(what: &str) -> Problem {
-    standard(StatusCode::NOT_IMPLEMENTED).detail(format!("{what} is not available in this version"))
 }

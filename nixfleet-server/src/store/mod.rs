@@ -13,6 +13,7 @@ mod history;
 mod host_row;
 mod housekeeping;
 mod migrations;
+mod notices;
 mod rollouts;
 mod sqlite;
 mod updates;
@@ -27,6 +28,7 @@ pub use error::StoreError;
 pub use folder::DataFolder;
 pub use history::DeployEntry;
 pub use housekeeping::Retention;
+pub use notices::DeliveryEntry;
 pub use sqlite::Condition;
 pub use updates::Arrival;
 

@@ -83,12 +83,12 @@ pub(super) async fn read(reading: &mut sqlx::SqliteConnection) -> Result<Vec<Bod
     let kept = i64::try_from(KEPT_ROLLOUTS).unwrap_or(i64::MAX);
     Ok(sqlx::query_as(
         "SELECT body, sum FROM (
-            SELECT id, body, sum FROM rollouts WHERE open = 1
+            SELECT id, created, body, sum FROM rollouts WHERE open = 1
             UNION ALL
             SELECT * FROM (
-                SELECT id, body, sum FROM rollouts WHERE open = 0
+                SELECT id, created, body, sum FROM rollouts WHERE open = 0
                 ORDER BY since DESC, id DESC LIMIT ?)
-         ) ORDER BY id",
+         ) ORDER BY created, id",
     )
     .bind(kept)
     .fetch_all(reading)
@@ -117,13 +117,16 @@ impl Store {
         before: Option<RolloutId>,
         limit: u32,
     ) -> Result<Vec<Rollout>, StoreError> {
-        let end = before.unwrap_or(RolloutId::from_bytes([0xff; 16]));
-        let bodies: Vec<Body> =
-            sqlx::query_as("SELECT body, sum FROM rollouts WHERE id < ? ORDER BY id DESC LIMIT ?")
-                .bind(end.as_bytes().as_slice())
-                .bind(limit)
-                .fetch_all(self.database.reader())
-                .await?;
+        let bodies: Vec<Body> = sqlx::query_as(
+            "SELECT body, sum FROM rollouts
+             WHERE ?1 IS NULL
+                OR (created, id) < (SELECT created, id FROM rollouts WHERE id = ?1)
+             ORDER BY created DESC, id DESC LIMIT ?2",
+        )
+        .bind(before.map(|id| id.as_bytes().to_vec()))
+        .bind(limit)
+        .fetch_all(self.database.reader())
+        .await?;
         bodies.iter().map(Body::read).collect()
     }
 }

@@ -1,8 +1,8 @@
 //! Updates and the settings of the fleet in the store.
 
 use nixfleet_core::fleet::FleetSettings;
-use nixfleet_core::update::{MAX_MERGED, MergedUpdate, PrNumber, UpdateRecord};
-use nixfleet_core::{CommitId, HostId, Timestamp};
+use nixfleet_core::update::{MAX_MERGED, MergedUpdate, UpdateRecord};
+use nixfleet_core::{HostId, Timestamp};
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
 use super::Store;
@@ -128,20 +128,5 @@ impl Store {
             })
         };
         rows.into_iter().map(arrival).collect()
-    }
-
-    /// The update that a commit is the merge of.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the database could not be read.
-    pub async fn merge_of(&self, commit: CommitId) -> Result<Option<PrNumber>, StoreError> {
-        let found: Option<i64> =
-            sqlx::query_scalar("SELECT number FROM merged_updates WHERE commit_id = ? LIMIT 1")
-                .bind(commit.to_string())
-                .fetch_optional(self.database.reader())
-                .await?;
-        Ok(found
-            .and_then(|number| u64::try_from(number).ok())
-            .map(PrNumber))
     }
 }

@@ -32,7 +32,10 @@ async fn if_the_intent_cannot_be_journaled_nothing_is_sent_and_the_server_ends()
             | Record::Remote(_)
             | Record::Event(_)
             | Record::Audit(_)
-            | Record::Version(_) => false,
+            | Record::Version(_)
+            | Record::Rollout(_)
+            | Record::Settings(_)
+            | Record::Update(_) => false,
         })
     };
     assert!(on_record(&id), "control: and on record before");

@@ -22,6 +22,8 @@ pub fn config() -> FleetConfig {
         },
         remote_configured: true,
         store_intact: true,
+        tests_after_switch: false,
+        host_driven: false,
         updates: None,
     }
 }
@@ -143,7 +145,9 @@ fn records(effects: Vec<Effect>) -> Vec<Record> {
             | Effect::Close { .. }
             | Effect::Publish(_)
             | Effect::Reply { .. }
-            | Effect::ReadRemote => None,
+            | Effect::ReadRemote
+            | Effect::Forge(_)
+            | Effect::Notify(_) => None,
         })
         .collect()
 }
