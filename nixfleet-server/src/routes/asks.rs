@@ -1,11 +1,11 @@
 //! What clients ask of a rollout, from JSON: what is wrong with hosts, policy or target is refused
 //! with 422 and named.
 
-use nixfleet_core::HostId;
 use nixfleet_core::lifecycle::Target;
 use nixfleet_core::rollout::{Ask, AskKind, PlanId, Policy, Targets};
 use nixfleet_core::selector::Selector;
 use nixfleet_core::update::{Deploy, PrNumber};
+use nixfleet_core::{CommitId, HostId, RolloutId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -144,7 +144,7 @@ fn target(said: Value) -> Result<Target, Problem> {
 /// The rollout that follows a merge.
 pub(super) async fn deploy(
     api: &Api,
-    rollout: nixfleet_core::RolloutId,
+    rollout: RolloutId,
     hosts: Option<Hosts>,
     said: Option<Value>,
 ) -> Result<Deploy, Problem> {
@@ -153,6 +153,12 @@ pub(super) async fn deploy(
         hosts: targets(api, hosts).await?,
         policy: policy(said, Deploy::default_policy())?,
     })
+}
+
+/// A whole commit.
+pub(super) fn commit(field: &str, text: Option<&str>) -> Result<Option<CommitId>, Problem> {
+    text.map(|text| value("bad_commit", field, text.parse()))
+        .transpose()
 }
 
 /// The id of a plan that was confirmed.

@@ -17,7 +17,7 @@ use super::answers::{not_planned, unknown_pr, unknown_rollout, updates_off};
 use super::api::{Api, Nothing, actor, unprocessable, unreadable_store};
 use super::asks::{self, AskBody, Hosts, PipelineBody};
 use super::endpoint::{Call, Change, Page, change, named, read, words};
-use super::updates::{known_pr, merge_and_deploy};
+use super::updates::{MergeAsk, known_pr, merge};
 use super::{Route, any_of};
 use crate::auth::{Caller, Permission};
 use crate::reject::Problem;
@@ -164,9 +164,13 @@ pub(super) async fn run_pipeline(
     let reason = asks::reason(body.reason.clone())?;
     if body.pipeline == MERGE_DEPLOY {
         let current = current_pr(api).await?;
-        let ask = (body.hosts, body.policy);
-        let (job, rollout) =
-            merge_and_deploy(api, caller, current, rollout, ask, (confirm, reason)).await?;
+        let deploy = asks::deploy(api, rollout, body.hosts, body.policy).await?;
+        let ask = MergeAsk {
+            head: None,
+            reason,
+            confirm,
+        };
+        let job = merge(api, caller, current, ask, Some(deploy)).await?;
         return Ok(Running::Job { job, rollout });
     }
     let request = Request::StartRollout {

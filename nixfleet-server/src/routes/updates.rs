@@ -5,7 +5,7 @@ use nixfleet_core::fleet::Request;
 use nixfleet_core::host::Actor;
 use nixfleet_core::rollout::PlanId;
 use nixfleet_core::update::{Deploy, MergedUpdate, PrNumber, RevertKind, UpdatesView};
-use nixfleet_core::{RolloutId, Timestamp};
+use nixfleet_core::{CommitId, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -130,13 +130,30 @@ async fn with_arrivals(api: &Api, merged: MergedUpdate) -> Result<Value, Problem
 #[serde(default, deny_unknown_fields)]
 struct MergeBody {
     override_reason: Option<String>,
+    /// The head that the person saw.
+    head: Option<String>,
 }
 
 async fn merged(call: Call<String, MergeBody>) -> Result<Value, Problem> {
     let number = asks::pr_number(&call.path)?;
-    let reason = asks::reason(call.body.override_reason)?;
-    let job = merge(&call.api, &call.caller, number, reason, None, None).await?;
+    let order = MergeAsk {
+        head: asks::commit("head", call.body.head.as_deref())?,
+        reason: asks::reason(call.body.override_reason)?,
+        confirm: None,
+    };
+    let job = merge(&call.api, &call.caller, number, order, None).await?;
     Ok(json!({ "job": job }))
+}
+
+/// What is asked of a merge, beside its number.
+#[derive(Debug, Default)]
+pub(super) struct MergeAsk {
+    /// The head that the person saw.
+    pub head: Option<CommitId>,
+    /// Why, where a reason is needed.
+    pub reason: Option<String>,
+    /// The plan of the rollout that the person saw.
+    pub confirm: Option<PlanId>,
 }
 
 /// Merges, and with `deploy` rolls out; answers the number of the job.
@@ -144,16 +161,15 @@ pub(super) async fn merge(
     api: &Api,
     caller: &Caller,
     number: PrNumber,
-    override_reason: Option<String>,
+    ask: MergeAsk,
     deploy: Option<Deploy>,
-    confirm: Option<PlanId>,
 ) -> Result<Option<u64>, Problem> {
     let request = Request::MergePr {
         number,
-        head: None,
-        override_reason,
+        head: ask.head,
+        override_reason: ask.reason,
         deploy,
-        confirm,
+        confirm: ask.confirm,
     };
     job(api.ask_for(caller, request).await?)
 }
@@ -172,6 +188,8 @@ struct DeployBody {
     policy: Option<Value>,
     confirm: Option<String>,
     override_reason: Option<String>,
+    /// The head that the person saw.
+    head: Option<String>,
 }
 
 /// Refuses a number that is neither open nor merged.
@@ -212,32 +230,14 @@ async fn deployed(call: Call<String, DeployBody>) -> Result<Value, Problem> {
     let number = asks::pr_number(&call.path)?;
     known_pr(&call.api, number).await?;
     let body = call.body;
-    let confirm = asks::plan_id(body.confirm.as_deref())?;
-    let reason = asks::reason(body.override_reason)?;
-    let (job, rollout) = merge_and_deploy(
-        &call.api,
-        &call.caller,
-        number,
-        call.rollout,
-        (body.hosts, body.policy),
-        (confirm, reason),
-    )
-    .await?;
-    Ok(json!({ "job": job, "rollout": rollout }))
-}
-
-/// Merges, then rolls exactly the merge commit out.
-pub(super) async fn merge_and_deploy(
-    api: &Api,
-    caller: &Caller,
-    number: PrNumber,
-    rollout: RolloutId,
-    (hosts, policy): (Option<Hosts>, Option<Value>),
-    (confirm, reason): (Option<PlanId>, Option<String>),
-) -> Result<(Option<u64>, RolloutId), Problem> {
-    let deploy = asks::deploy(api, rollout, hosts, policy).await?;
-    let job = merge(api, caller, number, reason, Some(deploy), confirm).await?;
-    Ok((job, rollout))
+    let order = MergeAsk {
+        head: asks::commit("head", body.head.as_deref())?,
+        reason: asks::reason(body.override_reason)?,
+        confirm: asks::plan_id(body.confirm.as_deref())?,
+    };
+    let deploy = asks::deploy(&call.api, call.rollout, body.hosts, body.policy).await?;
+    let job = merge(&call.api, &call.caller, number, order, Some(deploy)).await?;
+    Ok(json!({ "job": job, "rollout": call.rollout }))
 }
 
 #[derive(Debug, Default, Deserialize)]

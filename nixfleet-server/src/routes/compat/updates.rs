@@ -13,10 +13,10 @@ use super::path;
 use crate::auth::Permission;
 use crate::reject::Problem;
 use crate::routes::api::{Api, Nothing};
-use crate::routes::asks::{Hosts, PipelineBody};
+use crate::routes::asks::{self, Hosts, PipelineBody};
 use crate::routes::endpoint::{Call, Change, change};
 use crate::routes::rollouts::{Running, current_pr, run_pipeline};
-use crate::routes::updates::{check, known_pr, merge, merge_and_deploy};
+use crate::routes::updates::{MergeAsk, check, known_pr, merge};
 use crate::routes::{Route, any_of};
 
 /// `POST /api/flake-updates/…`, `POST /api/dispatch/pipeline`.
@@ -37,8 +37,8 @@ pub(super) fn routes(api: &Api) -> Route {
             Permission::Deploy,
             |call: Call<(), MergeBody>| async move {
                 let number = wanted(&call.api, call.body.pr_number).await?;
-                let reason = call.body.reason;
-                let job = merge(&call.api, &call.caller, number, reason, None, None).await?;
+                let ask = because(call.body.reason);
+                let job = merge(&call.api, &call.caller, number, ask, None).await?;
                 Ok(started(job))
             },
         ),
@@ -48,15 +48,10 @@ pub(super) fn routes(api: &Api) -> Route {
             Permission::Deploy,
             |call: Call<(), MergeBody>| async move {
                 let number = wanted(&call.api, call.body.pr_number).await?;
-                let (job, _) = merge_and_deploy(
-                    &call.api,
-                    &call.caller,
-                    number,
-                    call.rollout,
-                    (listed(call.body.hosts), None),
-                    (None, call.body.reason),
-                )
-                .await?;
+                let hosts = listed(call.body.hosts);
+                let deploy = asks::deploy(&call.api, call.rollout, hosts, None).await?;
+                let ask = because(call.body.reason);
+                let job = merge(&call.api, &call.caller, number, ask, Some(deploy)).await?;
                 Ok(started(job))
             },
         ),
@@ -91,6 +86,13 @@ async fn wanted(api: &Api, number: Option<u64>) -> Result<PrNumber, Problem> {
     match number.map(PrNumber) {
         Some(number) => known_pr(api, number).await.map(|()| number),
         None => current_pr(api).await,
+    }
+}
+
+fn because(reason: Option<String>) -> MergeAsk {
+    MergeAsk {
+        reason,
+        ..MergeAsk::default()
     }
 }
 
