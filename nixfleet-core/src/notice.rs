@@ -64,6 +64,8 @@ kinds! {
     RemoteReadable = "remote-readable", Success;
     /// A host is offline for too long.
     HostOffline = "host-offline", Warning;
+    /// A person wants to see whether notices arrive.
+    Test = "test", Info;
     /// A credential of the server ends soon.
     CredentialExpires = "credential-expires", Warning;
 }

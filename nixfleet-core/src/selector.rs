@@ -89,6 +89,15 @@ impl Selector {
         }
     }
 
+    /// The hosts that it names one by one: somebody who names a host means one that exists.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let named = |term: &&Term| term.what == What::Name && !term.value.contains('*');
+        self.terms
+            .iter()
+            .filter(named)
+            .map(|term| term.value.as_str())
+    }
+
     /// Whether a host is selected.
     #[must_use]
     pub fn matches(&self, host: &HostLabels<'_>) -> bool {
@@ -257,6 +266,12 @@ mod tests {
             assert_eq!(selector.to_string().parse(), Ok(selector), "{text}");
         }
         assert!(Selector::all().matches(&labels("x", &[])));
+    }
+
+    #[test]
+    fn names_are_what_stands_for_one_host() {
+        let selector: Selector = "web-*,db-1,!db-2,@eu,os:nixos".parse().unwrap();
+        assert_eq!(selector.names().collect::<Vec<_>>(), ["db-1", "db-2"]);
     }
 
     #[test]

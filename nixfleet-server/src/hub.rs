@@ -45,6 +45,8 @@ type Question = Box<dyn FnOnce(&Fleet) + Send>;
 enum First {
     Request {
         actor: Actor,
+        /// The address the request came from.
+        peer: Option<String>,
         request: Request,
         reply: oneshot::Sender<Reply>,
     },
@@ -77,9 +79,23 @@ impl Hub {
     /// # Errors
     /// [`HubGone`]; then nothing may have happened.
     pub async fn request(&self, actor: Actor, request: Request) -> Result<Reply, HubGone> {
+        self.request_from(actor, None, request).await
+    }
+
+    /// The same for a client at an address, which is kept in the audit trail.
+    ///
+    /// # Errors
+    /// As [`Hub::request`].
+    pub async fn request_from(
+        &self,
+        actor: Actor,
+        peer: Option<String>,
+        request: Request,
+    ) -> Result<Reply, HubGone> {
         let (reply, answer) = oneshot::channel();
         let request = First::Request {
             actor,
+            peer,
             request,
             reply,
         };
@@ -194,14 +210,18 @@ pub async fn run(
                 First::Ask(question) => questions.push(question),
                 First::Request {
                     actor,
+                    peer,
                     request,
                     reply,
                 } => {
                     next_request += 1;
                     let id = RequestId(next_request);
                     performer.expect(id, reply);
+                    let asker = actor.clone();
                     let input = Input::Request { id, actor, request };
-                    effects.extend(fleet.handle(input, clock.now()));
+                    let mut caused = fleet.handle(input, clock.now());
+                    name_peer(&mut caused, &asker, peer.as_deref());
+                    effects.extend(caused);
                 }
             }
         }
@@ -241,6 +261,20 @@ impl Inbox {
             batch.push(First::Input(input));
         }
         batch
+    }
+}
+
+/// Adds to the audit rows of a request from where it came.
+fn name_peer(effects: &mut [Effect], asker: &Actor, peer: Option<&str>) {
+    for effect in effects {
+        let Effect::Persist(record) = effect else {
+            continue;
+        };
+        if let Record::Audit(row) = &mut **record
+            && row.actor == *asker
+        {
+            row.peer = peer.map(str::to_owned);
+        }
     }
 }
 

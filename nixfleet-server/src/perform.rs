@@ -7,12 +7,14 @@ use std::sync::Arc;
 use nixfleet_core::CommandId;
 use nixfleet_core::fleet::{Effect, Input, Record, Reply, RequestId};
 use nixfleet_core::order::ServerOrder;
+use nixfleet_core::update::ForgeCall;
 use nixfleet_core::wire::agent::ServerFrame;
 use nixfleet_core::{ConnectionId, HostId};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::agents::{Agents, Farewell, Outgoing};
 use crate::live::Feed;
+use crate::notify::{Notifier, Owed};
 use crate::output::Output;
 use crate::persist::{Persist, PersistError};
 use crate::sources::Poller;
@@ -32,6 +34,10 @@ pub struct Performer {
     pub telemetry: Arc<Telemetry>,
     /// The polling of the remote, if there is one.
     pub remote: Option<Poller>,
+    /// Where questions to the forge go, if one is configured.
+    pub forge: Option<mpsc::UnboundedSender<ForgeCall>>,
+    /// Who tells people.
+    pub notifier: Notifier,
     /// Who waits for which answer.
     pub waiting: HashMap<RequestId, oneshot::Sender<Reply>>,
 }
@@ -48,24 +54,35 @@ impl Performer {
     /// [`PersistError`]; then nothing was sent, published or answered.
     pub async fn perform(&mut self, effects: Vec<Effect>) -> Result<Vec<Input>, PersistError> {
         let mut records = Vec::new();
+        let mut owed = Vec::new();
         let mut later = Vec::with_capacity(effects.len());
         for effect in effects {
             match effect {
                 Effect::Persist(record) => records.push(*record),
+                Effect::Notify(notice) => owed.extend(self.notifier.owed(&notice)),
                 Effect::Send { .. }
                 | Effect::Close { .. }
                 | Effect::Publish(_)
                 | Effect::Reply { .. }
                 | Effect::ReadRemote
-                | Effect::Forge(_)
-                | Effect::Notify(_) => later.push(effect),
+                | Effect::Forge(_) => later.push(effect),
             }
         }
-        if !records.is_empty() {
-            self.journal.commit(&records).await?;
+        let owed: Vec<Owed> = owed.into_iter().flatten().collect();
+        if !records.is_empty() || !owed.is_empty() {
+            self.journal.commit(&records, &owed).await?;
             self.note(&records);
         }
-        Ok(self.after_commit(later))
+        let failed = self.after_commit(later);
+        let left = self.notifier.hand_over(owed);
+        if !left.is_empty() {
+            let notices = left.len();
+            tracing::warn!(
+                notices,
+                "too much is to be told; this is told after the next start"
+            );
+        }
+        Ok(failed)
     }
 
     /// Effects of one input come in the right order; those of a batch are sorted by kind, so that
@@ -93,11 +110,13 @@ impl Performer {
                 }
                 Effect::Publish(delta) => deltas.push(delta),
                 Effect::Reply { request, reply } => replies.push((request, reply)),
-                Effect::Notify(notice) => {
-                    tracing::info!(kind = notice.kind.code(), title = notice.title, "notice");
+                Effect::Forge(call) => {
+                    if let Some(forge) = &self.forge {
+                        // It ends only with the server; what was not answered is asked again then.
+                        forge.send(call).ok();
+                    }
                 }
-                // No forge is configured, so nothing is asked of one.
-                Effect::Persist(_) | Effect::Forge(_) => {}
+                Effect::Persist(_) | Effect::Notify(_) => {}
             }
         }
         self.feed.publish(deltas);
@@ -150,9 +169,9 @@ impl Performer {
                 | Record::Event(_)
                 | Record::Audit(_)
                 | Record::Version(_)
-                | Record::Update(_)
                 | Record::Rollout(_)
-                | Record::Settings(_) => {}
+                | Record::Settings(_)
+                | Record::Update(_) => {}
             }
         }
     }

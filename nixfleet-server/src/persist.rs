@@ -6,6 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use nixfleet_core::fleet::Record;
 
+use crate::notify::Owed;
 use crate::store::Store;
 
 /// The journal could not be written; what was to be stored is not stored, none of it.
@@ -22,14 +23,23 @@ impl PersistError {
 
 /// Where records go. What it has taken is durable.
 pub trait Persist: Send + Sync + 'static {
-    /// Stores all records in one transaction, or none.
-    fn commit<'a>(&'a self, records: &'a [Record]) -> BoxFuture<'a, Result<(), PersistError>>;
+    /// Stores all records, and the notices that people are to get because of them, in one
+    /// transaction, or none.
+    fn commit<'a>(
+        &'a self,
+        records: &'a [Record],
+        owed: &'a [Owed],
+    ) -> BoxFuture<'a, Result<(), PersistError>>;
 }
 
 impl Persist for Store {
-    fn commit<'a>(&'a self, records: &'a [Record]) -> BoxFuture<'a, Result<(), PersistError>> {
+    fn commit<'a>(
+        &'a self,
+        records: &'a [Record],
+        owed: &'a [Owed],
+    ) -> BoxFuture<'a, Result<(), PersistError>> {
         async move {
-            Store::commit(self, records)
+            self.commit_and_owe(records, owed)
                 .await
                 .map_err(PersistError::new)
         }
@@ -42,7 +52,11 @@ impl Persist for Store {
 pub struct ReadOnly;
 
 impl Persist for ReadOnly {
-    fn commit<'a>(&'a self, _records: &'a [Record]) -> BoxFuture<'a, Result<(), PersistError>> {
+    fn commit<'a>(
+        &'a self,
+        _records: &'a [Record],
+        _owed: &'a [Owed],
+    ) -> BoxFuture<'a, Result<(), PersistError>> {
         std::future::ready(Ok(())).boxed()
     }
 }
@@ -78,7 +92,11 @@ impl MemoryJournal {
 }
 
 impl Persist for MemoryJournal {
-    fn commit<'a>(&'a self, records: &'a [Record]) -> BoxFuture<'a, Result<(), PersistError>> {
+    fn commit<'a>(
+        &'a self,
+        records: &'a [Record],
+        _owed: &'a [Owed],
+    ) -> BoxFuture<'a, Result<(), PersistError>> {
         let mut journal = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let outcome = if journal.broken {
             Err(PersistError::new("the disk is full"))

@@ -30,6 +30,7 @@ struct Parts {
     detail: Option<String>,
     members: Map<String, Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    word: Option<&'static str>,
 }
 
 impl Problem {
@@ -47,6 +48,7 @@ impl Problem {
             detail: None,
             members: Map::new(),
             headers: Vec::new(),
+            word: None,
         }))
     }
 
@@ -68,6 +70,21 @@ impl Problem {
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.headers.push((name, value));
+        self
+    }
+
+    /// What happened, in one sentence for people.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let detail = self.0.detail.clone();
+        detail.unwrap_or_else(|| self.0.title.clone().into_owned())
+    }
+
+    /// The document with a word in the member `status`, as existing tools expect it, instead of
+    /// the number that is also the status of the response.
+    #[must_use]
+    pub fn spoken(mut self, word: &'static str) -> Self {
+        self.0.word = Some(word);
         self
     }
 
@@ -97,7 +114,11 @@ impl Problem {
             ("detail", self.0.detail.clone()),
             ("request_id", request_id.map(str::to_owned)),
         ];
-        document.insert("status".to_owned(), self.0.status.as_u16().into());
+        let status = match self.0.word {
+            Some(word) => word.into(),
+            None => self.0.status.as_u16().into(),
+        };
+        document.insert("status".to_owned(), status);
         for (member, value) in fixed {
             if let Some(value) = value {
                 document.insert(member.to_owned(), value.into());

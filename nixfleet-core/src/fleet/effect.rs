@@ -104,6 +104,8 @@ pub struct AuditRecord {
     pub before: Option<String>,
     /// The same, as it is now.
     pub after: Option<String>,
+    /// From which address, where an adapter knows it.
+    pub peer: Option<String>,
 }
 
 impl AuditRecord {
@@ -125,6 +127,7 @@ impl AuditRecord {
             outcome: outcome.to_owned(),
             before: None,
             after: None,
+            peer: None,
         }
     }
 

@@ -40,6 +40,8 @@ pub struct Assumption {
 pub struct Assumptions {
     /// About single hosts.
     pub hosts: Vec<Assumption>,
+    /// Whether the target is what is desired by then: for an update that is not merged yet.
+    pub merged: bool,
 }
 
 impl Fleet {
@@ -131,11 +133,14 @@ impl World for Assumed<'_> {
     }
 
     fn desired(&self) -> Option<Target> {
+        if self.assumptions.merged {
+            return self.target;
+        }
         self.real().desired()
     }
 
     fn shows(&self, target: &Target) -> bool {
-        self.real().shows(target)
+        self.assumptions.merged || self.real().shows(target)
     }
 }
 

@@ -425,6 +425,7 @@ impl Fleet {
             outcome: outcome.to_owned(),
             before: None,
             after: None,
+            peer: None,
         }));
     }
 

@@ -462,5 +462,6 @@ fn audit_record(note: AuditNote, now: Timestamp) -> AuditRecord {
         outcome: note.outcome,
         before: note.before,
         after: note.after,
+        peer: None,
     }
 }

@@ -2,6 +2,7 @@
 //! do tests.
 
 mod chores;
+mod forge;
 mod parts;
 mod remote;
 
@@ -18,15 +19,18 @@ use tokio_util::sync::CancellationToken;
 use crate::agents::Agents;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::forge::Forge;
 use crate::hub::{self, Hub};
 use crate::live::{Feed, Snapshots};
 use crate::net::{self, Drain, SocketLimits};
+use crate::notify::{self, DeliveryLog};
 use crate::output::{self, Output};
 use crate::perform::Performer;
 use crate::persist::{Persist, PersistError, ReadOnly};
 use crate::routes::agent_ws::{AgentChannel, REGISTER_WITHIN};
 use crate::routes::api::Api;
 use crate::routes::browser_ws::LiveChannel;
+use crate::routes::webhooks::Hooks;
 use crate::sources::{Poller, Source};
 use crate::store::{DataFolder, Store, StoreError};
 use crate::telemetry::Telemetry;
@@ -43,6 +47,10 @@ pub struct Replacements {
     pub journal: Option<Arc<dyn Persist>>,
     /// How long an agent may take to register.
     pub register_within: Option<Duration>,
+    /// The forge, instead of a client of the one that is configured.
+    pub forge: Option<Arc<dyn Forge>>,
+    /// How often and how long it is tried to tell people something.
+    pub notify: Option<notify::Rules>,
 }
 
 /// Why the server did not start.
@@ -65,6 +73,9 @@ pub enum StartError {
     /// The source of the desired state cannot be used.
     #[error("NIXFLEET_VERSION_URL")]
     Source(#[from] crate::sources::RemoteError),
+    /// Nobody can be told anything.
+    #[error("NIXFLEET_NOTIFY_*")]
+    Notify(#[from] notify::NoClient),
     /// The client of the forge cannot be made.
     #[error("NIXFLEET_GITHUB_API_URL")]
     Forge(#[from] crate::forge::NoClient),
@@ -113,14 +124,18 @@ impl Server {
 
         // 2. What was known, and the time, which never runs backwards over a restart.
         let store = Store::open(DataFolder::take(&config.data_dir)?).await?;
-        let snapshot = store.load().await?;
+        let mut snapshot = store.load().await?;
         let intact = parts::is_intact(&store);
         let clock = Clock::not_before(parts::last_moment(&snapshot));
+        parts::renew_zones(&mut snapshot, clock.now());
 
         // 3. The remote is read while the rest is put together.
         let shutdown = CancellationToken::new();
         let polling = CancellationToken::new();
-        let forge = parts::forge(&config, &clock)?;
+        let forge = match replacements.forge {
+            Some(forge) => Some(forge),
+            None => parts::forge(&config, &clock)?,
+        };
         let source = parts::source(&config, forge.as_ref())?;
         let remote_configured = source.is_some();
         let mirror = source.as_ref().and_then(Source::mirror);
@@ -140,9 +155,10 @@ impl Server {
             },
             remote_configured,
             store_intact: intact,
-            updates: None,
-            tests_after_switch: false,
-            host_driven: false,
+            tests_after_switch: config.updates.tests_after_switch,
+            host_driven: config.updates.host_driven,
+            offline_notice: Some(config.notify.offline_after),
+            updates: parts::update_policy(&config),
         };
         let output = Output::open(config.data_dir.join("output")).map_err(StartError::Output)?;
         let output = Arc::new(output);
@@ -159,13 +175,24 @@ impl Server {
             (None, true) => Arc::new(store.clone()),
             (None, false) => Arc::new(ReadOnly),
         };
+        let owed = store.owed_notices().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "notices that are still to be told cannot be read");
+            Vec::new()
+        });
+        let log: Arc<dyn DeliveryLog> = Arc::new(store.clone());
+        let channels = notify::channels(&config.notify)?;
+        let rules = replacements.notify.unwrap_or_default();
+        let (notifier, delivering) = notify::start(channels, &log, &clock, rules, owed, &polling);
+        let (calls, calls_out) = mpsc::unbounded_channel();
         let performer = Performer {
             journal,
             agents: agents.clone(),
             feed: feed.clone(),
             output: output.clone(),
             telemetry: telemetry.clone(),
-            remote: poller,
+            remote: poller.clone(),
+            forge: forge.as_ref().map(|_| calls),
+            notifier: notifier.clone(),
             waiting: std::collections::HashMap::new(),
         };
         let (hub, inbox) = hub::channel();
@@ -192,6 +219,7 @@ impl Server {
             store: store.clone(),
             remote: parts::remote_shown(&config, forge.as_ref()),
             idempotency: Arc::default(),
+            notifier,
         };
         let routes = parts::all_routes(
             &api,
@@ -212,7 +240,13 @@ impl Server {
                 limits: SocketLimits::BROWSER,
             },
             parts::readiness(&store, &hub),
+            Hooks::new(&config, poller),
         );
+
+        let asking = match forge {
+            Some(forge) => tokio::spawn(forge::ask(forge, hub.clone(), calls_out, polling.clone())),
+            None => tokio::spawn(async {}),
+        };
 
         // 6. One reading before anybody is let in: no client sees "not read yet" without need.
         let (first, first_in) = oneshot::channel();
@@ -229,6 +263,11 @@ impl Server {
         // 7. Serve.
         let chores = vec![
             follower,
+            asking,
+            tokio::spawn(async move {
+                // What was not delivered is on record, and tried again after the next start.
+                delivering.ended().await;
+            }),
             tokio::spawn({
                 let (auth, stop) = (auth.clone(), shutdown.clone());
                 async move { auth.housekeeping(stop).await }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use nixfleet_core::Timestamp;
 use nixfleet_core::fleet::Snapshot;
 use nixfleet_core::host::Presence;
+use nixfleet_core::update::UpdatePolicy;
 
 use super::StartError;
 use crate::auth::{Auth, AuthSettings, LoginBudgets};
@@ -16,15 +17,18 @@ use crate::routes::agent_ws::AgentChannel;
 use crate::routes::api::Api;
 use crate::routes::browser_ws::LiveChannel;
 use crate::routes::health::Readiness;
+use crate::routes::webhooks::Hooks;
 use crate::routes::{self, Route, any_of};
 use crate::sources::{ForgeSource, GitSource, Limits, Source, VersionJsonSource};
 use crate::store::{Condition, Store};
+use crate::zones;
 
 pub(super) fn all_routes(
     api: &Api,
     agents: AgentChannel,
     live: LiveChannel,
     readiness: Readiness,
+    hooks: Hooks,
 ) -> Route {
     let auth = &api.auth;
     any_of([
@@ -37,6 +41,11 @@ pub(super) fn all_routes(
         routes::host_edits::routes(api),
         routes::dispatch::routes(api),
         routes::commands::routes(api),
+        routes::updates::routes(api),
+        routes::rollouts::routes(api),
+        routes::upkeep::routes(api),
+        routes::past::routes(api),
+        routes::webhooks::routes(api, hooks),
         routes::tables::routes(auth),
         routes::compat::routes(api),
         routes::health::routes(readiness),
@@ -92,6 +101,32 @@ pub(super) fn forge(config: &Config, clock: &Clock) -> Result<Option<Arc<dyn For
     Ok(settings.map(connect).transpose()?)
 }
 
+/// What the core decides about update pull requests, if a forge is configured.
+pub(super) fn update_policy(config: &Config) -> Option<UpdatePolicy> {
+    let forge = config.forge.as_ref()?;
+    let settings = &config.updates;
+    Some(UpdatePolicy {
+        label: settings.label.clone(),
+        authors: settings.authors.iter().cloned().collect(),
+        required_checks: settings.required_checks.iter().cloned().collect(),
+        delay: settings.auto_merge_delay,
+        auto_merge: settings.auto_merge,
+        method: settings.merge_method,
+        direct_revert: settings.direct_revert,
+        interval: settings.poll,
+        ..UpdatePolicy::new(forge.repo.to_string(), forge.branch.as_str())
+    })
+}
+
+/// The zones of the stored windows as the zone database has them now: rules change. One that is
+/// not there any more stays as it was.
+pub(super) fn renew_zones(snapshot: &mut Snapshot, now: Timestamp) {
+    let settings = &mut snapshot.settings;
+    for zone in zones::zones_of(settings.windows.iter(), now) {
+        settings.zones.insert(zone.name.clone(), zone);
+    }
+}
+
 /// The configured source of the desired state. A repository goes before a forge, and that before a
 /// page.
 pub(super) fn source(
@@ -145,6 +180,13 @@ pub(super) fn last_moment(snapshot: &Snapshot) -> Timestamp {
         .remote
         .iter()
         .filter_map(|watch| watch.verified_at());
-    let all = hosts.chain(commands).chain(events).chain(remote);
+    let rollouts = snapshot.rollouts.iter().map(|rollout| rollout.since);
+    let merged = snapshot.updates.merged.iter().map(|merged| merged.at);
+    let all = hosts
+        .chain(commands)
+        .chain(events)
+        .chain(remote)
+        .chain(rollouts)
+        .chain(merged);
     all.max().unwrap_or(Timestamp::EPOCH)
 }

@@ -7,19 +7,24 @@ use serde::Deserialize;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 
-use super::{AgentIdentity, Auth, Permission, Principal};
+use super::{AgentIdentity, Auth, Caller, Permission, Principal};
+use crate::net::Connection;
 use crate::reject::LoginRequired;
 
 /// Lets through who may do `permission`: a session or an API token; else 401 or 403.
 #[must_use]
-pub fn require(auth: &Arc<Auth>, permission: Permission) -> BoxedFilter<(Principal,)> {
+pub fn require(auth: &Arc<Auth>, permission: Permission) -> BoxedFilter<(Caller,)> {
     let auth = auth.clone();
     warp::header::headers_cloned()
-        .and_then(move |headers: HeaderMap| {
+        .and(warp::ext::optional::<Connection>())
+        .and_then(move |headers: HeaderMap, connection: Option<Connection>| {
             let auth = auth.clone();
             async move {
                 let principal = auth.authorize(&headers, permission).await;
-                principal.map_err(warp::reject::custom)
+                let peer = connection.map(|connection| connection.address());
+                principal
+                    .map(|principal| Caller { principal, peer })
+                    .map_err(warp::reject::custom)
             }
         })
         .boxed()

@@ -17,6 +17,7 @@ pub mod store;
 pub mod ticket;
 mod watch;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,6 +76,22 @@ pub enum Principal {
     },
     /// An agent.
     Agent(AgentIdentity),
+}
+
+/// Who is asking, and from where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Who.
+    pub principal: Principal,
+    /// The address of the connection: that of a proxy, if there is one.
+    pub peer: Option<IpAddr>,
+}
+
+impl std::ops::Deref for Caller {
+    type Target = Principal;
+    fn deref(&self) -> &Principal {
+        &self.principal
+    }
 }
 
 /// As whom an agent may speak.

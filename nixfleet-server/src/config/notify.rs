@@ -1,10 +1,15 @@
 //! Settings of notifications.
 
+use std::time::Duration;
+
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
 use super::secrets::{Sources, configured};
 use super::{ConfigError, Environment, set};
+
+/// A restart of a host, or of its network, takes less.
+const DEFAULT_OFFLINE: Duration = Duration::from_secs(15 * 60);
 
 /// Flags of `serve` about notifications.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -39,10 +44,13 @@ pub struct NotifyArgs {
     /// File with the secret that signs them
     #[arg(long, env = "NIXFLEET_NOTIFY_WEBHOOK_SECRET_FILE", value_name = "FILE")]
     pub notify_webhook_secret_file: Option<String>,
+    /// After how long a host that is offline is worth a notice [default: 15m]
+    #[arg(long, env = "NIXFLEET_OFFLINE_NOTICE", value_name = "DURATION")]
+    pub offline_notice: Option<String>,
 }
 
 /// Where notices go.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct NotifySettings {
     /// An Apprise API: the key is in the address, or no key and the services in its configuration.
     pub apprise: Option<Url>,
@@ -50,6 +58,8 @@ pub struct NotifySettings {
     pub ntfy: Option<Ntfy>,
     /// An address that gets signed JSON.
     pub webhook: Option<SignedWebhook>,
+    /// After how long a host that is offline is worth a notice.
+    pub offline_after: Duration,
 }
 
 /// An ntfy topic. Who knows its name can read it.
@@ -128,10 +138,13 @@ impl NotifySettings {
         let webhook = set(&args.notify_webhook_url)
             .map(|text| webhook(text, secret))
             .transpose()?;
+        let offline = set(&args.offline_notice);
+        let offline_after = super::duration("NIXFLEET_OFFLINE_NOTICE", offline, DEFAULT_OFFLINE)?;
         Ok(Self {
             apprise,
             ntfy,
             webhook,
+            offline_after,
         })
     }
 }

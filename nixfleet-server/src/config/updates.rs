@@ -74,6 +74,9 @@ pub struct UpdateArgs {
     /// Offer updates that a chosen host makes with `nix flake update` [default: false]
     #[arg(long, env = "NIXFLEET_HOST_DRIVEN", value_name = "BOOL")]
     pub host_driven: Option<String>,
+    /// Run the tests of a host after it was switched by hand, unless they are off for that host [default: true]
+    #[arg(long, env = "NIXFLEET_TESTS_AFTER_SWITCH", value_name = "BOOL")]
+    pub tests_after_switch: Option<String>,
 }
 
 /// How updates are found, merged and reverted.
@@ -97,6 +100,8 @@ pub struct UpdateSettings {
     pub poll: Duration,
     /// Whether a chosen host may make updates.
     pub host_driven: bool,
+    /// Whether hosts run their tests by themselves after a deploy by hand.
+    pub tests_after_switch: bool,
 }
 
 /// All of it, checked.
@@ -205,7 +210,7 @@ impl UpdateSettings {
             return Err(ConfigError::new("NIXFLEET_UPDATE_POLL", problem));
         }
         Ok(Self {
-            auto_merge: flag("NIXFLEET_AUTO_MERGE", set(&args.auto_merge))?,
+            auto_merge: flag("NIXFLEET_AUTO_MERGE", set(&args.auto_merge), false)?,
             auto_merge_delay: minutes(
                 "NIXFLEET_AUTO_MERGE_DELAY",
                 set(&args.auto_merge_delay),
@@ -218,16 +223,21 @@ impl UpdateSettings {
                 .map(|text| list("NIXFLEET_REQUIRED_CHECKS", text))
                 .transpose()?
                 .unwrap_or_default(),
-            direct_revert: flag("NIXFLEET_DIRECT_REVERT", set(&args.direct_revert))?,
+            direct_revert: flag("NIXFLEET_DIRECT_REVERT", set(&args.direct_revert), false)?,
             poll,
-            host_driven: flag("NIXFLEET_HOST_DRIVEN", set(&args.host_driven))?,
+            host_driven: flag("NIXFLEET_HOST_DRIVEN", set(&args.host_driven), false)?,
+            tests_after_switch: flag(
+                "NIXFLEET_TESTS_AFTER_SWITCH",
+                set(&args.tests_after_switch),
+                true,
+            )?,
         })
     }
 }
 
 /// `true` or `false`, in the usual spellings; not set is false.
-fn flag(setting: &'static str, text: Option<&str>) -> Result<bool, ConfigError> {
-    let Some(text) = text else { return Ok(false) };
+fn flag(setting: &'static str, text: Option<&str>, default: bool) -> Result<bool, ConfigError> {
+    let Some(text) = text else { return Ok(default) };
     match text.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),
         "false" | "0" | "no" | "off" => Ok(false),

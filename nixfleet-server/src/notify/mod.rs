@@ -125,30 +125,55 @@ impl std::fmt::Debug for Clock {
 impl Notifier {
     /// Hands a notice to every channel, unless the same was told a short time ago. Never waits.
     pub fn notify(&self, notice: &Notice) -> Accepted {
-        if self.is_repeated(&notice.key) {
+        let Some(owed) = self.owed(notice) else {
             return Accepted::Repeated;
+        };
+        let left = self.hand_over(owed);
+        if left.is_empty() {
+            Accepted::Queued
+        } else {
+            Accepted::Full(left)
+        }
+    }
+
+    /// What a notice makes every channel owe, to be stored before it is handed over; none if the
+    /// same was told a short time ago.
+    #[must_use]
+    pub fn owed(&self, notice: &Notice) -> Option<Vec<Owed>> {
+        if self.is_repeated(&notice.key) {
+            return None;
         }
         let id = id_of(notice);
+        let owed = |queue: &Queue| Owed {
+            channel: queue.channel.to_owned(),
+            id: id.clone(),
+            notice: notice.clone(),
+            attempts: 0,
+        };
+        Some(self.queues.iter().map(owed).collect())
+    }
+
+    /// Hands over to the channels; answers what they have no room for. Never waits.
+    #[must_use]
+    pub fn hand_over(&self, owed: Vec<Owed>) -> Vec<Owed> {
         let mut left = Vec::new();
-        for queue in self.queues.iter() {
-            let owed = Owed {
-                channel: queue.channel.to_owned(),
-                id: id.clone(),
-                notice: notice.clone(),
-                attempts: 0,
+        for one in owed {
+            let queue = self
+                .queues
+                .iter()
+                .find(|queue| queue.channel == one.channel);
+            let Some(queue) = queue else {
+                left.push(one);
+                continue;
             };
-            match queue.sender.try_send(owed) {
+            match queue.sender.try_send(one) {
                 Ok(()) => {}
                 Err(
                     mpsc::error::TrySendError::Full(owed) | mpsc::error::TrySendError::Closed(owed),
                 ) => left.push(owed),
             }
         }
-        if left.is_empty() {
-            Accepted::Queued
-        } else {
-            Accepted::Full(left)
-        }
+        left
     }
 
     /// Whether there is anybody to tell.

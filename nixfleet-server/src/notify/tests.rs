@@ -114,6 +114,7 @@ impl Receiver {
                 url: url("/hook/canary-path"),
                 secret: SECRET.into(),
             }),
+            offline_after: Duration::from_secs(900),
         }
     }
 }

@@ -4,19 +4,20 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use nixfleet_core::admission::Refusal;
-use nixfleet_core::fleet::{Reply, Request};
+use nixfleet_core::fleet::Request;
 use nixfleet_core::host::Actor;
-use nixfleet_core::update::UpdateRefusal;
 use nixfleet_core::{CommandId, HostId, Op};
 use serde::Deserialize;
 
+use super::answers::{Granted, granted};
 use super::idempotency::Idempotency;
-use crate::auth::{Auth, Permission, Principal};
+use crate::auth::{Auth, Caller, Permission};
 use crate::clock::Clock;
 use crate::hub::{Hub, HubGone};
 use crate::live::Snapshots;
+use crate::notify::Notifier;
 use crate::output::Output;
-use crate::reject::{Problem, forbidden, standard, unavailable};
+use crate::reject::{Problem, forbidden, unavailable};
 use crate::store::Store;
 use crate::telemetry::Telemetry;
 
@@ -39,33 +40,27 @@ pub struct Api {
     pub store: Store,
     /// The configured remote, without credentials, as people know it.
     pub remote: Option<Arc<str>>,
+    /// Who tells people.
+    pub notifier: Notifier,
     /// Answers to keyed requests.
     pub idempotency: Arc<Idempotency>,
 }
 
 impl Api {
     /// Submits a request that has no answer but yes or no.
-    pub(super) async fn submit(
+    pub(super) async fn submit(&self, principal: &Caller, request: Request) -> Result<(), Problem> {
+        self.ask_for(principal, request).await.map(|_| ())
+    }
+
+    /// Submits a request; what was refused is a problem.
+    pub(super) async fn ask_for(
         &self,
-        principal: &Principal,
+        principal: &Caller,
         request: Request,
-    ) -> Result<(), Problem> {
-        match self.hub.request(actor(principal), request).await? {
-            Reply::Done | Reply::Dispatched(_) | Reply::JobStarted { .. } => Ok(()),
-            Reply::UpdateRefused(why) => Err(update_refused(&why)),
-            Reply::UnknownHost(host) => Err(unknown_host(host.as_str())),
-            Reply::UnknownCommand => Err(unknown_command()),
-            Reply::Refused(refusal) => Err(refused(&refusal)),
-            other @ (Reply::RolloutStarted(_)
-            | Reply::NotPlanned(_)
-            | Reply::PlanChanged(_)
-            | Reply::UnknownRollout(_)
-            | Reply::VerbRefused(_)
-            | Reply::BadSettings(_)
-            | Reply::BadWindow(_)
-            | Reply::UnknownWindow(_)
-            | Reply::NotQuarantined(_)) => Err(unexpected(&other)),
-        }
+    ) -> Result<Granted, Problem> {
+        let peer = principal.peer.map(|peer| peer.to_string());
+        let reply = self.hub.request_from(actor(principal), peer, request);
+        granted(reply.await?)
     }
 
     /// A new unique id for a command.
@@ -86,12 +81,12 @@ impl From<HubGone> for Problem {
 pub(super) struct Nothing {}
 
 /// Under which name somebody acts.
-pub(super) fn actor(principal: &Principal) -> Actor {
+pub(super) fn actor(principal: &Caller) -> Actor {
     Actor::Person(principal.label())
 }
 
 /// Needs more than the route itself asked for.
-pub(super) fn demand(principal: &Principal, permission: Permission) -> Result<(), Problem> {
+pub(super) fn demand(principal: &Caller, permission: Permission) -> Result<(), Problem> {
     if principal.may(permission) {
         return Ok(());
     }
@@ -158,12 +153,6 @@ pub(super) fn unknown_command() -> Problem {
     .detail("no such command is under way; it may have ended already")
 }
 
-/// An answer that no request of this route can get.
-pub(super) fn unexpected(reply: &Reply) -> Problem {
-    tracing::error!(?reply, "an answer that does not belong to its request");
-    standard(StatusCode::INTERNAL_SERVER_ERROR)
-}
-
 /// A rule said no: 409 with its code.
 pub(super) fn refused(refusal: &Refusal) -> Problem {
     Problem::new(
@@ -175,21 +164,10 @@ pub(super) fn refused(refusal: &Refusal) -> Problem {
     .with("help", refusal.what_would_help())
 }
 
-/// Nothing was done about an update: 404 if it is not known, else 409, with its code.
-pub(super) fn update_refused(refusal: &UpdateRefusal) -> Problem {
-    let status = match refusal {
-        UpdateRefusal::UnknownPr(_) => StatusCode::NOT_FOUND,
-        UpdateRefusal::NotConfigured
-        | UpdateRefusal::StoreDamaged
-        | UpdateRefusal::Busy(_)
-        | UpdateRefusal::NotEligible { .. }
-        | UpdateRefusal::NeedsReason { .. }
-        | UpdateRefusal::HeadMoved(_)
-        | UpdateRefusal::NotMerged(_)
-        | UpdateRefusal::AlreadyReverted(_)
-        | UpdateRefusal::DirectRevertOff => StatusCode::CONFLICT,
-    };
-    Problem::new(status, refusal.code(), "The request was refused").detail(refusal.to_string())
+/// 503: what is on record cannot be read; the cause goes to the log only.
+pub(super) fn unreadable_store(error: &crate::store::StoreError) -> Problem {
+    tracing::error!(%error, "the past cannot be read");
+    unavailable("the store cannot be read at the moment")
 }
 
 /// 422: well-formed, but not something that can be done.
@@ -200,9 +178,4 @@ pub(super) fn unprocessable(code: &'static str, detail: impl Into<String>) -> Pr
         "The request has a value that cannot be used",
     )
     .detail(detail)
-}
-
-/// 501: a known path whose function this server does not have.
-pub(super) fn not_available(what: &str) -> Problem {
-    standard(StatusCode::NOT_IMPLEMENTED).detail(format!("{what} is not available in this version"))
 }

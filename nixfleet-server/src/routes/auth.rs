@@ -14,7 +14,7 @@ use warp::reply::Response;
 
 use super::{Route, answer, any_of, content, get_or_head, json as json_response};
 use crate::auth::ticket::TICKET_LIFETIME;
-use crate::auth::{Auth, LoginError, Permission, filters};
+use crate::auth::{Auth, Caller, LoginError, Permission, filters};
 use crate::net::{Connection, body};
 use crate::reject::{Problem, bad_request, see_other, standard};
 
@@ -156,8 +156,8 @@ fn ticket(auth: &Arc<Auth>) -> Route {
     warp::path!("api" / "v1" / "live" / "ticket")
         .and(warp::post())
         .and(filters::require(auth, Permission::Live))
-        .and_then(move |principal| {
-            let ticket = issuer.issue_ticket(&principal).map(|ticket| {
+        .and_then(move |caller: Caller| {
+            let ticket = issuer.issue_ticket(&caller).map(|ticket| {
                 let seconds = TICKET_LIFETIME.as_secs();
                 let body = json!({"ticket": ticket.expose_secret(), "expires_in": seconds});
                 json_response(StatusCode::OK, &body)

@@ -13,7 +13,7 @@ use warp::reply::Response;
 
 use super::api::{Api, Nothing, command_id, host_id, unknown_command};
 use super::{Route, answer, any_of, get_or_head, idempotency, json as json_response, tagged};
-use crate::auth::{Permission, Principal, filters};
+use crate::auth::{Caller, Permission, filters};
 use crate::net::body;
 use crate::reject::{Problem, bad_request};
 
@@ -48,7 +48,7 @@ fn stop(api: &Api, word: &'static str, signal: Signal) -> Route {
         .and(warp::post())
         .and(filters::require(&api.auth, Permission::Operate))
         .and(body::json_or_nothing::<StopBody>())
-        .and_then(move |host: String, principal: Principal, body: StopBody| {
+        .and_then(move |host: String, principal: Caller, body: StopBody| {
             let api = api.clone();
             async move { answer(stop_one(&api, &principal, &host, body.command, signal).await) }
         })
@@ -62,7 +62,7 @@ fn stop_command(api: &Api) -> Route {
         .and(warp::post())
         .and(filters::require(&api.auth, Permission::Operate))
         .and(body::json_or_nothing::<Nothing>())
-        .and_then(move |command: String, principal: Principal, _body| {
+        .and_then(move |command: String, principal: Caller, _body| {
             let api = api.clone();
             async move {
                 let host = host_of(&api, &command).await;
@@ -91,7 +91,7 @@ async fn host_of(api: &Api, command: &str) -> Result<HostId, Problem> {
 /// Asks the running command of a host to end.
 pub(super) async fn stop_one(
     api: &Api,
-    principal: &Principal,
+    principal: &Caller,
     host: &str,
     command: Option<String>,
     signal: Signal,
@@ -120,7 +120,7 @@ fn decide(api: &Api) -> Route {
         .and(filters::require(&api.auth, Permission::Operate))
         .and(body::json::<DecideBody>())
         .and_then(
-            move |command: String, principal: Principal, body: DecideBody| {
+            move |command: String, principal: Caller, body: DecideBody| {
                 let api = api.clone();
                 async move {
                     let decided =
@@ -135,7 +135,7 @@ fn decide(api: &Api) -> Route {
 /// Carries out what a person decided about a command.
 pub(super) async fn decide_one(
     api: &Api,
-    principal: &Principal,
+    principal: &Caller,
     command: &str,
     decision: &str,
     minutes: Option<u64>,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use nixfleet_core::fleet::{Accepted, Dispatch, Dispatched, Reply, Request};
+use nixfleet_core::fleet::{Accepted, Dispatch, Dispatched, Request};
 use nixfleet_core::lifecycle::CommandArgs;
 use nixfleet_core::{HostId, OPS, Op};
 use serde::{Deserialize, Serialize};
@@ -12,17 +12,15 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-use super::api::{
-    Api, actor, demand, host_id, permission_for, refused, unexpected, unknown_command,
-    unknown_host, unprocessable, update_refused,
-};
+use super::answers::Granted;
+use super::api::{Api, demand, host_id, permission_for, unprocessable};
 use super::{Route, answer, any_of, content, idempotency};
-use crate::auth::{Permission, Principal, filters};
+use crate::auth::{Caller, Permission, filters};
 use crate::net::body;
 use crate::reject::Problem;
 
 /// Hosts of one request.
-const MOST_HOSTS: usize = 20_000;
+pub(super) const MOST_HOSTS: usize = 20_000;
 
 /// `POST /api/v1/dispatch`, and the older path.
 #[must_use]
@@ -77,7 +75,7 @@ impl Order {
         }
     }
 
-    fn into_dispatch(self, principal: &Principal) -> Result<Dispatch, Problem> {
+    fn into_dispatch(self, principal: &Caller) -> Result<Dispatch, Problem> {
         let op = named_op(&self.op)?;
         demand(principal, permission_for(op))?;
         if self.hosts.is_empty() || self.hosts.len() > MOST_HOSTS {
@@ -128,27 +126,13 @@ pub(super) fn named_op(name: &str) -> Result<Op, Problem> {
 /// Starts what was ordered; one outcome for each host.
 pub(super) async fn dispatch(
     api: &Api,
-    principal: &Principal,
+    principal: &Caller,
     order: Order,
 ) -> Result<Vec<Dispatched>, Problem> {
     let dispatch = order.into_dispatch(principal)?;
-    let request = Request::Dispatch(dispatch);
-    match api.hub.request(actor(principal), request).await? {
-        Reply::Dispatched(outcomes) => Ok(outcomes),
-        Reply::UnknownHost(host) => Err(unknown_host(host.as_str())),
-        Reply::Refused(refusal) => Err(refused(&refusal)),
-        Reply::Done | Reply::JobStarted { .. } => Ok(Vec::new()),
-        Reply::UpdateRefused(why) => Err(update_refused(&why)),
-        Reply::UnknownCommand => Err(unknown_command()),
-        other @ (Reply::RolloutStarted(_)
-        | Reply::NotPlanned(_)
-        | Reply::PlanChanged(_)
-        | Reply::UnknownRollout(_)
-        | Reply::VerbRefused(_)
-        | Reply::BadSettings(_)
-        | Reply::BadWindow(_)
-        | Reply::UnknownWindow(_)
-        | Reply::NotQuarantined(_)) => Err(unexpected(&other)),
+    match api.ask_for(principal, Request::Dispatch(dispatch)).await? {
+        Granted::Dispatched(outcomes) => Ok(outcomes),
+        Granted::Done | Granted::Job(_) => Ok(Vec::new()),
     }
 }
 
@@ -158,18 +142,16 @@ fn dispatch_at(api: &Api, path: BoxedFilter<()>) -> Route {
         .and(filters::require(&api.auth, Permission::Operate))
         .and(warp::header::headers_cloned())
         .and(body::bytes())
-        .and_then(
-            move |principal: Principal, headers: HeaderMap, bytes: Bytes| {
-                let api = api.clone();
-                async move { answer(dispatch_once(&api, &principal, &headers, &bytes).await) }
-            },
-        )
+        .and_then(move |principal: Caller, headers: HeaderMap, bytes: Bytes| {
+            let api = api.clone();
+            async move { answer(dispatch_once(&api, &principal, &headers, &bytes).await) }
+        })
         .boxed()
 }
 
 async fn dispatch_once(
     api: &Api,
-    principal: &Principal,
+    principal: &Caller,
     headers: &HeaderMap,
     bytes: &[u8],
 ) -> Result<Response, Problem> {

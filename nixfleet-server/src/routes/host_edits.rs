@@ -14,7 +14,7 @@ use super::commands::accepted;
 use super::dispatch::{Order, dispatch};
 use super::hosts::host_path;
 use super::{Route, answer, any_of, json as json_response};
-use crate::auth::{Permission, Principal, filters};
+use crate::auth::{Caller, Permission, filters};
 use crate::config::parse_duration;
 use crate::net::body;
 use crate::reject::{Problem, bad_request};
@@ -46,7 +46,7 @@ fn add(api: &Api) -> Route {
         .and(warp::post())
         .and(filters::require(&api.auth, Permission::Operate))
         .and(body::json::<AddBody>())
-        .and_then(move |principal: Principal, body: AddBody| {
+        .and_then(move |principal: Caller, body: AddBody| {
             let api = api.clone();
             async move { answer(added(&api, &principal, &body.id).await) }
         })
@@ -54,11 +54,7 @@ fn add(api: &Api) -> Route {
 }
 
 /// Adds a host that has not connected yet.
-pub(super) async fn added(
-    api: &Api,
-    principal: &Principal,
-    name: &str,
-) -> Result<Response, Problem> {
+pub(super) async fn added(api: &Api, principal: &Caller, name: &str) -> Result<Response, Problem> {
     let host: HostId = name
         .trim()
         .parse()
@@ -84,7 +80,7 @@ fn hold(api: &Api) -> Route {
         .and(warp::post())
         .and(filters::require(&api.auth, Permission::Operate))
         .and(body::json::<HoldBody>())
-        .and_then(move |host: String, principal: Principal, body: HoldBody| {
+        .and_then(move |host: String, principal: Caller, body: HoldBody| {
             let api = api.clone();
             async move { answer(held(&api, &principal, &host, &body).await) }
         })
@@ -93,7 +89,7 @@ fn hold(api: &Api) -> Route {
 
 async fn held(
     api: &Api,
-    principal: &Principal,
+    principal: &Caller,
     host: &str,
     body: &HoldBody,
 ) -> Result<Response, Problem> {
@@ -121,7 +117,7 @@ fn release(api: &Api) -> Route {
         .and(warp::post())
         .and(filters::require(&api.auth, Permission::Operate))
         .and(body::json_or_nothing::<Nothing>())
-        .and_then(move |host: String, principal: Principal, _body| {
+        .and_then(move |host: String, principal: Caller, _body| {
             let api = api.clone();
             async move {
                 let outcome = match host_id(&host) {
@@ -146,7 +142,7 @@ fn tests(api: &Api) -> Route {
         .and(warp::post())
         .and(filters::require(&api.auth, Permission::Operate))
         .and(body::json::<TestsBody>())
-        .and_then(move |host: String, principal: Principal, body: TestsBody| {
+        .and_then(move |host: String, principal: Caller, body: TestsBody| {
             let api = api.clone();
             async move { answer(tests_switched(&api, &principal, &host, body.enabled).await) }
         })
@@ -155,7 +151,7 @@ fn tests(api: &Api) -> Route {
 
 async fn tests_switched(
     api: &Api,
-    principal: &Principal,
+    principal: &Caller,
     host: &str,
     enabled: bool,
 ) -> Result<Response, Problem> {
@@ -178,7 +174,7 @@ fn color(api: &Api) -> Route {
         .and(warp::post())
         .and(filters::require(&api.auth, Permission::Operate))
         .and(body::json::<ColorBody>())
-        .and_then(move |host: String, principal: Principal, body: ColorBody| {
+        .and_then(move |host: String, principal: Caller, body: ColorBody| {
             let api = api.clone();
             async move { answer(colored(&api, &principal, &host, &body.color).await) }
         })
@@ -188,7 +184,7 @@ fn color(api: &Api) -> Route {
 /// Gives a host a colour.
 pub(super) async fn colored(
     api: &Api,
-    principal: &Principal,
+    principal: &Caller,
     host: &str,
     color: &str,
 ) -> Result<Response, Problem> {
@@ -209,7 +205,7 @@ fn remove(api: &Api) -> Route {
     host_path(None)
         .and(warp::delete())
         .and(filters::require(&api.auth, Permission::Administer))
-        .and_then(move |host: String, principal: Principal| {
+        .and_then(move |host: String, principal: Caller| {
             let api = api.clone();
             async move { answer(removed(&api, &principal, &host).await) }
         })
@@ -219,7 +215,7 @@ fn remove(api: &Api) -> Route {
 /// Removes a host, if the rules allow it.
 pub(super) async fn removed(
     api: &Api,
-    principal: &Principal,
+    principal: &Caller,
     host: &str,
 ) -> Result<Response, Problem> {
     single(api, principal, Order::simple(Op::Remove, host)).await?;
@@ -229,7 +225,7 @@ pub(super) async fn removed(
 /// Runs an order for one host; a refusal is a problem here, not a row.
 pub(super) async fn single(
     api: &Api,
-    principal: &Principal,
+    principal: &Caller,
     order: Order,
 ) -> Result<Option<Accepted>, Problem> {
     let outcomes = dispatch(api, principal, order).await?;

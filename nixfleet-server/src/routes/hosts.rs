@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use nixfleet_core::fleet::{Fleet, HostReport};
+use nixfleet_core::host::HostSettings;
 use nixfleet_core::sync::EventView;
 use nixfleet_core::{HostId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,8 @@ pub fn routes(api: &Api) -> Route {
 pub(super) struct HostRow {
     #[serde(flatten)]
     pub report: HostReport,
+    /// What people settled about how automation treats it.
+    pub settings: HostSettings,
     /// When it was last heard of, in milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
@@ -54,12 +57,13 @@ pub(super) struct HostRow {
 
 impl Api {
     /// A host as the fleet sees it, with what is known beside the fleet.
-    fn row(&self, report: HostReport) -> HostRow {
+    fn row(&self, (report, settings): (HostReport, HostSettings)) -> HostRow {
         let telemetry = self.telemetry.of(&report.facts.id);
         HostRow {
             last_seen: telemetry.as_ref().map(|row| row.last_seen),
             metrics: telemetry.and_then(|row| row.metrics),
             report,
+            settings,
         }
     }
 
@@ -72,8 +76,11 @@ impl Api {
         let mut rows = Vec::with_capacity(ids.len());
         for portion in ids.chunks(PORTION) {
             let portion = portion.to_vec();
-            let ask = move |fleet: &Fleet| -> Vec<HostReport> {
-                portion.iter().filter_map(|id| fleet.report(id)).collect()
+            let ask = move |fleet: &Fleet| -> Vec<(HostReport, HostSettings)> {
+                portion
+                    .iter()
+                    .filter_map(|id| reported(fleet, id))
+                    .collect()
             };
             let reports = self.hub.ask(ask).await?;
             rows.extend(reports.into_iter().map(|report| self.row(report)));
@@ -83,10 +90,15 @@ impl Api {
 
     pub(super) async fn known(&self, host: &str) -> Result<HostRow, Problem> {
         let id = host_id(host)?;
-        let report = self.hub.ask(move |fleet| fleet.report(&id)).await?;
+        let report = self.hub.ask(move |fleet| reported(fleet, &id)).await?;
         let report = report.ok_or_else(|| unknown_host(host))?;
         Ok(self.row(report))
     }
+}
+
+fn reported(fleet: &Fleet, id: &HostId) -> Option<(HostReport, HostSettings)> {
+    let settings = fleet.host(id)?.settings.clone();
+    Some((fleet.report(id)?, settings))
 }
 
 fn list(api: &Api) -> Route {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use nixfleet_core::RolloutId;
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -110,6 +111,27 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         ));
     }
     Ok(Some(text.to_owned()))
+}
+
+/// The id of a rollout that a request starts: new without a key, and under a key always the same
+/// for the same request, also after a restart.
+pub(super) fn rollout_id(principal: &Principal, headers: &HeaderMap, request: &[u8]) -> RolloutId {
+    let Ok(Some(key)) = key(headers) else {
+        return RolloutId::from_bytes(uuid::Uuid::now_v7().into_bytes());
+    };
+    let mut digest = Sha256::new();
+    for part in [principal.label().as_bytes(), key.as_bytes(), request] {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    let digest: [u8; 32] = digest.finalize().into();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    RolloutId::from_bytes(
+        uuid::Builder::from_custom_bytes(bytes)
+            .into_uuid()
+            .into_bytes(),
+    )
 }
 
 /// The body of an answer, as JSON.

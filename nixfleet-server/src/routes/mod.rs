@@ -3,19 +3,27 @@
 //! Every route is a boxed filter of its own: an unboxed chain of them overflows the stack.
 
 pub mod agent_ws;
+mod answers;
 pub mod api;
+mod asks;
 pub mod assets;
 pub mod auth;
 pub mod browser_ws;
 pub mod commands;
 pub mod compat;
 pub mod dispatch;
+mod endpoint;
 pub mod health;
 pub mod host_edits;
 pub mod hosts;
 mod idempotency;
+pub mod past;
+pub mod rollouts;
 pub mod tables;
 mod tolerance;
+pub mod updates;
+pub mod upkeep;
+pub mod webhooks;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};

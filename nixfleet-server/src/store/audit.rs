@@ -30,6 +30,9 @@ struct Row {
     reason: Option<String>,
     outcome: String,
     digest: Vec<u8>,
+    value_before: Option<String>,
+    value_after: Option<String>,
+    peer: Option<String>,
 }
 
 impl Store {
@@ -84,25 +87,25 @@ pub(super) async fn append(
             .fetch_optional(&mut **writing)
             .await?;
     let (last, before) = last.unwrap_or_default();
-    let (kind, actor) = match &record.actor {
-        Actor::Person(name) => ("person", name),
-        Actor::Automation(name) => ("automation", name),
-    };
+    let (kind, actor) = actor_columns(&record.actor);
     let mut row = Row {
         n: last + 1,
         at: record.at.as_millis(),
         actor_kind: kind.to_owned(),
-        actor: actor.clone(),
+        actor: actor.to_owned(),
         action: record.action.clone(),
         host: record.host.as_ref().map(ToString::to_string),
         command: record.command.map(|id| id.as_bytes().to_vec()),
         reason: record.reason.clone(),
         outcome: record.outcome.clone(),
         digest: Vec::new(),
+        value_before: record.before.clone(),
+        value_after: record.after.clone(),
+        peer: record.peer.clone(),
     };
     row.digest = row.sealed(&before);
     let end = end_text(row.n, &row.digest);
-    sqlx::query("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+    sqlx::query("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
         .bind(row.n)
         .bind(row.at)
         .bind(row.actor_kind)
@@ -113,6 +116,9 @@ pub(super) async fn append(
         .bind(row.reason)
         .bind(row.outcome)
         .bind(row.digest)
+        .bind(row.value_before)
+        .bind(row.value_after)
+        .bind(row.peer)
         .execute(&mut **writing)
         .await?;
     sqlx::query("REPLACE INTO settings VALUES ('audit-end', ?)")
@@ -122,13 +128,22 @@ pub(super) async fn append(
     Ok(())
 }
 
+/// An actor in two columns: its kind and its name.
+pub(super) fn actor_columns(actor: &Actor) -> (&'static str, &str) {
+    match actor {
+        Actor::Person(name) => ("person", name),
+        Actor::Automation(name) => ("automation", name),
+    }
+}
+
 fn end_text(last: i64, digest: &[u8]) -> String {
     format!("{last} {}", hex::encode(digest))
 }
 
 impl Row {
     /// The digest over the one before and every field, each with its length, so that no two
-    /// different rows are fed in as the same bytes.
+    /// different rows are fed in as the same bytes. Fields that older rows do not have count only
+    /// in rows that have one of them.
     fn sealed(&self, before: &[u8]) -> Vec<u8> {
         let (n, at) = (self.n.to_be_bytes(), self.at.to_be_bytes());
         let fields: [Option<&[u8]>; 10] = [
@@ -143,8 +158,14 @@ impl Row {
             self.reason.as_deref().map(str::as_bytes),
             Some(self.outcome.as_bytes()),
         ];
+        let younger = [&self.value_before, &self.value_after, &self.peer];
+        let has_younger = younger.iter().any(|field| field.is_some());
+        let younger = younger
+            .into_iter()
+            .filter(|_| has_younger)
+            .map(|field| field.as_deref().map(str::as_bytes));
         let mut digest = Sha256::new();
-        for field in fields {
+        for field in fields.into_iter().chain(younger) {
             let length = field.map_or(u64::MAX, |bytes| bytes.len() as u64);
             digest.update(length.to_be_bytes());
             digest.update(field.unwrap_or_default());

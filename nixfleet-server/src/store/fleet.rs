@@ -7,7 +7,7 @@ use nixfleet_core::fleet::{FleetSettings, HostRecord, Record, Snapshot};
 use nixfleet_core::lifecycle::Command;
 use nixfleet_core::rollout::Rollout;
 use nixfleet_core::sync::EventView;
-use nixfleet_core::update::StoredUpdates;
+use nixfleet_core::update::{MergedUpdate, StoredUpdates, UpdateState};
 use nixfleet_core::{HostId, StateVersion, Timestamp};
 use serde::de::DeserializeOwned;
 use sqlx::FromRow;
@@ -15,8 +15,9 @@ use sqlx::FromRow;
 use super::error::StoreError;
 use super::host_row::HostRow;
 use super::value::{count, from_json, sum, unusable};
-use super::write::{FLEET, ROLLOUT, write_record};
-use super::{Condition, Store};
+use super::write::write_record;
+use super::{Condition, Store, notices, rollouts, updates};
+use crate::notify::Owed;
 
 /// How many events a snapshot holds.
 const EVENTS: i64 = 1000;
@@ -29,18 +30,28 @@ impl Store {
     /// [`StoreError::Constraint`] if a rule of the database refused a record, for example a second
     /// active command on a host; [`StoreError::Damaged`] if the database may not be written.
     pub async fn commit(&self, batch: &[Record]) -> Result<(), StoreError> {
-        let outcome = self.write_batch(batch).await;
+        self.commit_and_owe(batch, &[]).await
+    }
+
+    /// The same, together with notices that people are to get because of it.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn commit_and_owe(&self, batch: &[Record], owed: &[Owed]) -> Result<(), StoreError> {
+        let outcome = self.write_batch(batch, owed).await;
         if let Err(error) = &outcome {
             self.database.record_damage(error);
         }
         outcome
     }
 
-    async fn write_batch(&self, batch: &[Record]) -> Result<(), StoreError> {
+    async fn write_batch(&self, batch: &[Record], owed: &[Owed]) -> Result<(), StoreError> {
         let mut writing = self.database.begin().await?;
+        rollouts::release_hosts(&mut writing, batch).await?;
         for record in in_writing_order(batch) {
             write_record(&mut writing, record).await?;
         }
+        notices::owe(&mut writing, owed).await?;
         Ok(writing.commit().await?)
     }
 
@@ -94,16 +105,8 @@ impl Store {
                 .fetch_all(&mut *reading)
                 .await?;
         events.reverse();
-        let settings: Option<(String,)> =
-            sqlx::query_as("SELECT value FROM settings WHERE name = ?")
-                .bind(FLEET)
-                .fetch_optional(&mut *reading)
-                .await?;
-        let rollouts: Vec<(String,)> =
-            sqlx::query_as("SELECT value FROM settings WHERE name GLOB ? ORDER BY name")
-                .bind(format!("{ROLLOUT}*"))
-                .fetch_all(&mut *reading)
-                .await?;
+        let rollouts = rollouts::read(&mut reading).await?;
+        let (state, merged, settings) = updates::read(&mut reading).await?;
         Ok(Snapshot {
             version: StateVersion {
                 epoch: count(version.0)?,
@@ -115,16 +118,17 @@ impl Store {
                 .understood(remote.iter().map(Body::read::<RemoteWatch>))
                 .pop(),
             events: self.understood(events.into_iter().map(EventView::try_from)),
-            updates: StoredUpdates::default(),
-            rollouts: self.understood(rollouts.iter().map(|(value,)| from_json::<Rollout>(value))),
+            rollouts: self.understood(rollouts.iter().map(Body::read::<Rollout>)),
             settings: self
-                .understood(
-                    settings
-                        .iter()
-                        .map(|(value,)| from_json::<FleetSettings>(value)),
-                )
+                .understood(settings.iter().map(Body::read::<FleetSettings>))
                 .pop()
                 .unwrap_or_default(),
+            updates: StoredUpdates {
+                state: self
+                    .understood(state.iter().map(Body::read::<UpdateState>))
+                    .pop(),
+                merged: self.understood(merged.iter().map(Body::read::<MergedUpdate>)),
+            },
         })
     }
 
@@ -166,13 +170,13 @@ impl Store {
 
 /// A record that is kept whole, as JSON.
 #[derive(FromRow)]
-struct Body {
+pub(super) struct Body {
     body: String,
     sum: Vec<u8>,
 }
 
 impl Body {
-    fn read<T: DeserializeOwned>(&self) -> Result<T, StoreError> {
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, StoreError> {
         if self.sum != sum(self.body.as_bytes()) {
             return Err(unusable("the sum of a record is wrong"));
         }
@@ -206,36 +210,35 @@ impl TryFrom<EventRow> for EventView {
 }
 
 /// Commands that leave a lane go before those that enter one, which the rule "one active command in
-/// a lane" demands of every single statement; hosts, which name commands, go after both. Of several records of one command only the last
-/// counts: an earlier one must never be written over a later one.
+/// a lane" demands of every single statement; hosts, which name commands, go after both. Of several
+/// records of one command or rollout only the last counts: an earlier one must never be written over
+/// a later one.
 fn in_writing_order(batch: &[Record]) -> impl Iterator<Item = &Record> {
-    let command = |record: &Record| match record {
-        Record::Command(command) => Some((command.id, command.phase.is_active())),
-        Record::Host(_)
-        | Record::HostRemoved(_)
-        | Record::Remote(_)
-        | Record::Event(_)
-        | Record::Audit(_)
-        | Record::Version(_)
-        | Record::Update(_)
-        | Record::Rollout(_)
-        | Record::Settings(_) => None,
-    };
-    let mut last = BTreeMap::new();
+    let mut last_commands = BTreeMap::new();
     for (index, record) in batch.iter().enumerate() {
-        if let Some((id, _)) = command(record) {
-            last.insert(id, index);
+        if let Record::Command(command) = record {
+            last_commands.insert(command.id, index);
         }
     }
+    let last_rollouts = rollouts::last_of_each(batch);
     let mut leaving = Vec::new();
     let mut entering = Vec::new();
     let mut others = Vec::new();
     for (index, record) in batch.iter().enumerate() {
-        match command(record) {
-            Some((id, _)) if last.get(&id) != Some(&index) => {}
-            Some((_, true)) => entering.push(record),
-            Some((_, false)) => leaving.push(record),
-            None => others.push(record),
+        match record {
+            Record::Command(command) if last_commands.get(&command.id) != Some(&index) => {}
+            Record::Command(command) if command.phase.is_active() => entering.push(record),
+            Record::Command(_) => leaving.push(record),
+            Record::Rollout(rollout) if last_rollouts.get(&rollout.id) != Some(&index) => {}
+            Record::Rollout(_)
+            | Record::Host(_)
+            | Record::HostRemoved(_)
+            | Record::Remote(_)
+            | Record::Event(_)
+            | Record::Audit(_)
+            | Record::Version(_)
+            | Record::Settings(_)
+            | Record::Update(_) => others.push(record),
         }
     }
     leaving.into_iter().chain(entering).chain(others)

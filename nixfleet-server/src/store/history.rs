@@ -1,7 +1,7 @@
 //! The past, in pages: newest first, each page beginning where the one before ended.
 
-use nixfleet_core::host::DeployOutcome;
-use nixfleet_core::lifecycle::Command;
+use nixfleet_core::host::{Actor, DeployOutcome};
+use nixfleet_core::lifecycle::{Command, Target};
 use nixfleet_core::sync::EventView;
 use nixfleet_core::{CommandId, CommitRef, HostId, LockHash, Sequence, StorePath, Timestamp};
 use sqlx::FromRow;
@@ -30,6 +30,18 @@ pub struct DeployEntry {
     pub store_path: Option<StorePath>,
     /// One line on how it ended.
     pub detail: Option<String>,
+    /// What was done, where recorded.
+    pub op: Option<String>,
+    /// Who asked for it, where recorded.
+    pub actor: Option<Actor>,
+    /// When the command was made, where recorded.
+    pub started: Option<Timestamp>,
+    /// What it was to bring, where recorded.
+    pub target: Option<Target>,
+    /// The number of the generation that came of it, where recorded.
+    pub generation: Option<u64>,
+    /// The update whose merge it was.
+    pub pr: Option<u64>,
 }
 
 impl Store {
@@ -102,7 +114,10 @@ impl Store {
     /// [`StoreError`] if the database could not be read.
     pub async fn deploys(&self, host: &HostId, limit: u32) -> Result<Vec<DeployEntry>, StoreError> {
         let rows: Vec<DeployRow> = sqlx::query_as(
-            "SELECT command, seq, outcome, at, commit_id, lock, store_path, detail
+            "SELECT deploys.*, (
+                SELECT number FROM merged_updates
+                WHERE merged_updates.commit_id
+                    = coalesce(deploys.target_commit, deploys.commit_id) LIMIT 1) AS pr
              FROM deploys WHERE host = ? ORDER BY at DESC, command DESC LIMIT ?",
         )
         .bind(host.as_str())
@@ -123,6 +138,14 @@ struct DeployRow {
     lock: Option<String>,
     store_path: Option<String>,
     detail: Option<String>,
+    op: Option<String>,
+    actor_kind: Option<String>,
+    actor: Option<String>,
+    started: Option<i64>,
+    target_commit: Option<String>,
+    target_lock: Option<String>,
+    generation: Option<i64>,
+    pr: Option<i64>,
 }
 
 impl TryFrom<DeployRow> for DeployEntry {
@@ -138,6 +161,22 @@ impl TryFrom<DeployRow> for DeployEntry {
             lock: maybe(row.lock.as_deref())?,
             store_path: maybe(row.store_path.as_deref())?,
             detail: row.detail,
+            op: row.op,
+            actor: match (row.actor_kind.as_deref(), row.actor) {
+                (Some("person"), Some(name)) => Some(Actor::Person(name)),
+                (Some(_), Some(name)) => Some(Actor::Automation(name)),
+                (_, _) => None,
+            },
+            started: row.started.map(Timestamp::from_millis),
+            target: match maybe(row.target_commit.as_deref())? {
+                Some(commit) => Some(Target {
+                    commit,
+                    lock: maybe(row.target_lock.as_deref())?,
+                }),
+                None => None,
+            },
+            generation: row.generation.map(count).transpose()?,
+            pr: row.pr.map(count).transpose()?,
         })
     }
 }

@@ -12,7 +12,7 @@ use super::error::StoreError;
 pub struct Retention {
     /// Commands that have ended.
     pub commands: Duration,
-    /// Events.
+    /// Events, and attempts to deliver notices.
     pub events: Duration,
 }
 
@@ -102,7 +102,15 @@ impl Store {
         .bind(limit)
         .execute(&mut *writing)
         .await?;
+        let deliveries = sqlx::query(
+            "DELETE FROM deliveries WHERE n IN (
+                SELECT n FROM deliveries WHERE at < ? ORDER BY at LIMIT ?)",
+        )
+        .bind((now - keep.events).as_millis())
+        .bind(limit)
+        .execute(&mut *writing)
+        .await?;
         writing.commit().await?;
-        Ok(commands.rows_affected() + events.rows_affected())
+        Ok(commands.rows_affected() + events.rows_affected() + deliveries.rows_affected())
     }
 }

@@ -13,7 +13,10 @@ mod history;
 mod host_row;
 mod housekeeping;
 mod migrations;
+mod notices;
+mod rollouts;
 mod sqlite;
+mod updates;
 mod value;
 mod write;
 
@@ -25,7 +28,9 @@ pub use error::StoreError;
 pub use folder::DataFolder;
 pub use history::DeployEntry;
 pub use housekeeping::Retention;
+pub use notices::DeliveryEntry;
 pub use sqlite::Condition;
+pub use updates::Arrival;
 
 use sqlite::Database;
 

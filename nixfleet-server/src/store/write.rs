@@ -5,18 +5,15 @@ use nixfleet_core::fleet::{HostRecord, Record};
 use nixfleet_core::host::{DeployOutcome, Presence};
 use nixfleet_core::lifecycle::Command;
 use nixfleet_core::sync::EventView;
-use nixfleet_core::{HostId, StateVersion};
+use nixfleet_core::{CommandId, HostId, StateVersion};
 use sqlx::{Sqlite, Transaction};
 
 use super::audit;
 use super::error::StoreError;
+use super::fleet::Body;
 use super::host_row;
 use super::value::{bytes, json, number, sum, text, word};
-
-/// The settings of the fleet, in the table of settings.
-pub(super) const FLEET: &str = "fleet";
-/// How the names of rollouts begin in the table of settings.
-pub(super) const ROLLOUT: &str = "rollout:";
+use super::{rollouts, updates};
 
 type Writing = Transaction<'static, Sqlite>;
 
@@ -30,23 +27,10 @@ pub(super) async fn write_record(writing: &mut Writing, record: &Record) -> Resu
         Record::Event(event) => write_event(writing, event).await,
         Record::Audit(record) => audit::append(writing, record).await,
         Record::Version(version) => write_version(writing, *version).await,
-        // No forge is configured, so there are none.
-        Record::Update(_) => Ok(()),
-        Record::Rollout(rollout) => {
-            let name = format!("{ROLLOUT}{}", rollout.id);
-            write_setting(writing, &name, json(rollout)?).await
-        }
-        Record::Settings(settings) => write_setting(writing, FLEET, json(settings)?).await,
+        Record::Rollout(rollout) => rollouts::write(writing, rollout).await,
+        Record::Settings(settings) => updates::write_settings(writing, settings).await,
+        Record::Update(record) => updates::write(writing, record).await,
     }
-}
-
-async fn write_setting(writing: &mut Writing, name: &str, value: String) -> Result<(), StoreError> {
-    sqlx::query("REPLACE INTO settings VALUES (?, ?)")
-        .bind(name)
-        .bind(value)
-        .execute(&mut **writing)
-        .await?;
-    Ok(())
 }
 
 async fn write_host(writing: &mut Writing, host: &HostRecord) -> Result<(), StoreError> {
@@ -91,34 +75,59 @@ async fn write_last_ended(writing: &mut Writing, host: &HostRecord) -> Result<()
 /// The history of deploys: what became of the last one, under its command.
 async fn write_deploy(writing: &mut Writing, host: &HostRecord) -> Result<(), StoreError> {
     let deploy = &host.deploy;
-    let (Some(command), Some(at)) = (deploy.command, deploy.at) else {
+    let (Some(id), Some(at)) = (deploy.command, deploy.at) else {
         return Ok(());
     };
     if deploy.outcome == DeployOutcome::Never {
         return Ok(());
     }
     let record = host.observation.deployed.as_ref();
-    let built = record.filter(|deployed| deployed.command == Some(command));
+    let built = record.filter(|deployed| deployed.command == Some(id));
+    let path = built.and_then(|deployed| deployed.store_path.as_ref());
+    let system = host.observation.system.as_ref();
+    let runs = system.filter(|system| path.is_some() && system.path.as_ref() == path);
+    let command = find_command(writing, id).await?;
+    let command = command.as_ref();
+    let target = command.and_then(|command| command.target.or(command.requested_target));
+    let actor = command.map(|command| audit::actor_columns(&command.actor));
     sqlx::query(
-        "INSERT INTO deploys VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+        "INSERT INTO deploys VALUES
+            (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
          ON CONFLICT (command) DO UPDATE SET
             outcome = ?4, at = ?5, detail = ?9, commit_id = coalesce(?6, commit_id),
-            lock = coalesce(?7, lock), store_path = coalesce(?8, store_path)",
+            lock = coalesce(?7, lock), store_path = coalesce(?8, store_path),
+            target_commit = coalesce(?14, target_commit), target_lock = coalesce(?15, target_lock),
+            generation = coalesce(?16, generation)",
     )
-    .bind(bytes(Some(command)))
+    .bind(bytes(Some(id)))
     .bind(host.id.as_str())
     .bind(number(deploy.seq.0))
     .bind(word(&deploy.outcome)?)
     .bind(at.as_millis())
     .bind(text(built.and_then(|deployed| deployed.commit)))
     .bind(text(built.and_then(|deployed| deployed.lock)))
-    .bind(text(
-        built.and_then(|deployed| deployed.store_path.as_ref()),
-    ))
+    .bind(text(path))
     .bind(deploy.detail.as_deref())
+    .bind(command.map(|command| command.op.name()))
+    .bind(actor.map(|(kind, _)| kind))
+    .bind(actor.map(|(_, name)| name))
+    .bind(command.map(|command| command.created.as_millis()))
+    .bind(text(target.map(|target| target.commit)))
+    .bind(text(target.and_then(|target| target.lock)))
+    .bind(runs.and_then(|system| system.profile_number).map(number))
     .execute(&mut **writing)
     .await?;
     Ok(())
+}
+
+/// A command of the journal, as it is within this transaction.
+async fn find_command(writing: &mut Writing, id: CommandId) -> Result<Option<Command>, StoreError> {
+    let found: Option<Body> = sqlx::query_as("SELECT body, sum FROM commands WHERE id = ?")
+        .bind(id.as_bytes().as_slice())
+        .fetch_optional(&mut **writing)
+        .await?;
+    // Only history is made of it, so a rotten one is no reason to stop.
+    Ok(found.and_then(|body| body.read().ok()))
 }
 
 async fn write_test_result(writing: &mut Writing, host: &HostRecord) -> Result<(), StoreError> {

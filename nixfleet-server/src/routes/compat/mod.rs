@@ -1,20 +1,22 @@
 //! The paths that existing NixFleet tools use (spec 04, "HTTP"), in terms of the same requests.
 
 mod orders;
+mod updates;
 
 use http::StatusCode;
 use nixfleet_core::render::ops_json;
+use nixfleet_core::rollout::{PIPELINES, PipelineRow};
 use nixfleet_core::sync::CommandView;
 use nixfleet_core::{Compartment, Timestamp};
 use serde_json::{Map, Value, json};
 use warp::Filter;
 use warp::filters::BoxedFilter;
 
-use super::api::{Api, host_id, not_available};
+use super::api::{Api, host_id};
 use super::host_edits::{AddBody, added, removed};
 use super::hosts::{HostRow, OutputQuery, output_page};
 use super::{Route, answer, any_of, get_or_head, json as json_response};
-use crate::auth::{Permission, Principal, filters};
+use crate::auth::{Caller, Permission, filters};
 use crate::net::body;
 use crate::reject::Problem;
 
@@ -27,7 +29,7 @@ pub fn routes(api: &Api) -> Route {
         orders::routes(api),
         add(api),
         remove(api),
-        missing(api),
+        updates::routes(api),
     ])
 }
 
@@ -41,9 +43,17 @@ fn reads(api: &Api) -> Route {
             Ok(json!({ "ops": ops_json() }))
         }),
         read(api, &["pipelines"], |_| async {
-            Ok(json!({ "pipelines": [] }))
+            let row = |row: &PipelineRow| {
+                json!({
+                    "name": row.name,
+                    "ops": row.ops.iter().map(|op| op.name()).collect::<Vec<_>>(),
+                    "description": row.help,
+                })
+            };
+            let pipelines: Vec<Value> = PIPELINES.iter().map(row).collect();
+            Ok(json!({ "pipelines": pipelines }))
         }),
-        read(api, &["flake-updates", "status"], update_status),
+        read(api, &["flake-updates", "status"], updates::status),
     ])
 }
 
@@ -187,18 +197,6 @@ async fn events_of(api: &Api, host: Option<&str>) -> Result<Value, Problem> {
     Ok(json!({ "events": rows.collect::<Vec<_>>() }))
 }
 
-async fn update_status(api: Api) -> Result<Value, Problem> {
-    let snapshot = api.snapshots.current().await?;
-    let verified = api.hub.ask(|fleet| fleet.remote().verified_at()).await?;
-    Ok(json!({
-        "enabled": false,
-        "repo": api.remote.as_deref(),
-        "pending_pr": snapshot.state().update_pr,
-        "last_check": verified.map(Timestamp::to_rfc3339),
-        "current_job": null,
-    }))
-}
-
 fn host_reads(api: &Api) -> Route {
     let output = |word: &'static str| {
         let api = api.clone();
@@ -235,7 +233,7 @@ fn add(api: &Api) -> Route {
         .and(warp::post())
         .and(filters::require(&api.auth, Permission::Operate))
         .and(body::json::<AddBody>())
-        .and_then(move |principal: Principal, body: AddBody| {
+        .and_then(move |principal: Caller, body: AddBody| {
             let api = api.clone();
             async move { answer(added(&api, &principal, &body.id).await) }
         })
@@ -247,38 +245,9 @@ fn remove(api: &Api) -> Route {
     warp::path!("api" / "hosts" / String)
         .and(warp::delete())
         .and(filters::require(&api.auth, Permission::Administer))
-        .and_then(move |host: String, principal: Principal| {
+        .and_then(move |host: String, principal: Caller| {
             let api = api.clone();
             async move { answer(removed(&api, &principal, &host).await) }
         })
         .boxed()
-}
-
-/// Known paths without a function behind them yet: they say so.
-fn missing(api: &Api) -> Route {
-    let refuse = |words: &'static [&'static str], what: &'static str| {
-        path(words)
-            .and(warp::post())
-            .and(filters::require(&api.auth, Permission::Deploy))
-            .and_then(move |_principal| async move { answer(Err(not_available(what))) })
-            .boxed()
-    };
-    any_of([
-        refuse(
-            &["dispatch", "pipeline"],
-            "running a pipeline of operations",
-        ),
-        refuse(
-            &["flake-updates", "check"],
-            "looking for update pull requests",
-        ),
-        refuse(
-            &["flake-updates", "merge-pr"],
-            "merging update pull requests",
-        ),
-        refuse(
-            &["flake-updates", "merge-and-deploy"],
-            "merging and deploying updates",
-        ),
-    ])
 }

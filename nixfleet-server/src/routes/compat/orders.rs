@@ -10,7 +10,7 @@ use warp::Filter;
 use warp::reply::Response;
 
 use super::host_path;
-use crate::auth::{Permission, Principal, filters};
+use crate::auth::{Caller, Permission, filters};
 use crate::net::body;
 use crate::reject::{Problem, bad_request};
 use crate::routes::api::{Api, host_id, unknown_command};
@@ -121,7 +121,7 @@ impl KillBody {
 fn order<B, F, W>(api: &Api, word: &'static str, handler: F) -> Route
 where
     B: serde::de::DeserializeOwned + Default + Send + 'static,
-    F: Fn(Api, Principal, String, B) -> W + Clone + Send + Sync + 'static,
+    F: Fn(Api, Caller, String, B) -> W + Clone + Send + Sync + 'static,
     W: Future<Output = Result<Response, Problem>> + Send + 'static,
 {
     let auth = api.auth.clone();
@@ -130,7 +130,7 @@ where
         .and(warp::post())
         .and(filters::require(&auth, Permission::Operate))
         .and(body::json_or_nothing::<B>())
-        .and_then(move |host: String, principal: Principal, body: B| {
+        .and_then(move |host: String, principal: Caller, body: B| {
             let work = handler(api.clone(), principal, host, body);
             async move { answer(work.await) }
         })
@@ -151,7 +151,7 @@ fn started(outcome: Option<Accepted>) -> Result<Response, Problem> {
 /// A decision about the command of a host that is past its timeout.
 async fn timeout_action(
     api: &Api,
-    principal: &Principal,
+    principal: &Caller,
     host: &str,
     body: &TimeoutBody,
 ) -> Result<Response, Problem> {

@@ -76,6 +76,11 @@ pub(super) struct HostRow {
     held_until: Option<i64>,
     #[serde(skip)]
     sum: Vec<u8>,
+    /// Younger than the sums of older rows, which therefore must not notice what is not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settings: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    update_policy: Option<String>,
     /// From the table of presence: absent for a host that was never seen.
     #[serde(skip)]
     online: Option<bool>,
@@ -95,7 +100,7 @@ pub(super) async fn write(
     sqlx::query(
         "REPLACE INTO hosts VALUES (
             ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-            ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(row.id)
     .bind(row.added)
@@ -156,6 +161,8 @@ pub(super) async fn write(
     .bind(row.held_why)
     .bind(row.held_until)
     .bind(row.sum)
+    .bind(row.settings)
+    .bind(row.update_policy)
     .execute(&mut **writing)
     .await?;
     Ok(())
@@ -179,8 +186,7 @@ impl TryFrom<&HostRecord> for HostRow {
             tests_enabled,
             hold,
             added,
-            // Has no column yet.
-            settings: _,
+            settings,
         } = host;
         let repo = observation.repo.as_ref();
         let deployed = observation.deployed.as_ref();
@@ -249,6 +255,8 @@ impl TryFrom<&HostRecord> for HostRow {
                 .as_ref()
                 .and_then(|hold| hold.until.map(Timestamp::as_millis)),
             sum: Vec::new(),
+            settings: unless_default(settings)?,
+            update_policy: unless_default(&identity.update_policy)?,
             // In a table of their own.
             online: None,
             last_seen: None,
@@ -257,6 +265,13 @@ impl TryFrom<&HostRecord> for HostRow {
         row.sum = sum(json(&row)?.as_bytes());
         Ok(row)
     }
+}
+
+fn unless_default<T: Serialize + Default + PartialEq>(
+    value: &T,
+) -> Result<Option<String>, StoreError> {
+    let is_set = *value != T::default();
+    is_set.then(|| json(value)).transpose()
 }
 
 fn lock_text(lock: LockReport) -> Option<String> {

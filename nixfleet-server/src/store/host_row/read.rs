@@ -2,10 +2,11 @@
 
 use nixfleet_core::fleet::HostRecord;
 use nixfleet_core::host::{
-    AgentBinary, DeployEvidence, Deployed, Hold, HostIdentity, HostObservation, HostSettings,
-    LockReport, Presence, Repo, RunningSystem, TestEvidence, TestKey, UpdatePolicy,
+    AgentBinary, DeployEvidence, Deployed, Hold, HostIdentity, HostObservation, LockReport,
+    Presence, Repo, RunningSystem, TestEvidence, TestKey,
 };
 use nixfleet_core::{LockHash, Sequence, Timestamp};
+use serde::de::DeserializeOwned;
 
 use super::{HostRow, MISSING};
 use crate::store::error::StoreError;
@@ -30,9 +31,9 @@ impl TryFrom<HostRow> for HostRecord {
             deploy: row.deploy()?,
             tests: row.tests()?,
             hold: row.hold(),
+            settings: or_default(row.settings.as_deref())?,
             observation: row.observation()?,
             identity: row.into_identity()?,
-            settings: HostSettings::default(),
         })
     }
 }
@@ -147,6 +148,7 @@ impl HostRow {
             instance_id: maybe(self.instance_id.as_deref())?,
             boot_id: maybe(self.boot_id.as_deref())?,
             machine_id_hash: maybe(self.machine_id_hash.as_deref())?,
+            update_policy: or_default(self.update_policy.as_deref())?,
             host_type: self.host_type,
             os_version: self.os_version,
             nixpkgs_version: self.nixpkgs_version,
@@ -155,9 +157,12 @@ impl HostRow {
             device_type: self.device_type,
             repo_url: self.repo_url,
             repo_dir: self.repo_dir,
-            update_policy: UpdatePolicy::default(),
         })
     }
+}
+
+fn or_default<T: DeserializeOwned + Default>(text: Option<&str>) -> Result<T, StoreError> {
+    text.map_or_else(|| Ok(T::default()), from_json)
 }
 
 fn lock_report(text: Option<&str>) -> Result<LockReport, StoreError> {

@@ -11,7 +11,7 @@ use nixfleet_core::{CommitId, lock_hash};
 use nixfleet_server::app::{Replacements, Server};
 use nixfleet_server::auth::secret::{SecretKind, fresh};
 use nixfleet_server::auth::{CredentialStore, Role, SecretHash, TokenRecord, TokenScope};
-use nixfleet_server::config::{Config, ServeArgs};
+use nixfleet_server::config::{Config, NotifyArgs, ServeArgs, UpdateArgs};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -23,6 +23,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use crate::sources::repo::{Repo, lock};
 
+pub const WEBHOOK_SECRET: &str = "webhook-secret-for-tests-0123456789";
 pub const AGENT_TOKEN: &str = "shared-agent-token-for-tests";
 /// Nothing here takes this long unless it hangs.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -43,7 +44,7 @@ pub struct Revision {
 }
 
 impl Revision {
-    fn new(commit: CommitId, content: &str) -> Self {
+    pub fn new(commit: CommitId, content: &str) -> Self {
         Self {
             commit,
             lock: lock_hash(content.as_bytes()).to_string(),
@@ -67,7 +68,10 @@ impl World {
     }
 
     pub async fn with(replacements: Replacements) -> (Self, Revision) {
-        let repo = Repo::new();
+        Self::of(Repo::new(), replacements).await
+    }
+
+    pub async fn of(repo: Repo, replacements: Replacements) -> (Self, Revision) {
         let commit = repo.commit_lock(lock('a'));
         let folder = tempfile::tempdir().unwrap();
         let server = serve(folder.path(), &repo, replacements).await;
@@ -81,10 +85,36 @@ impl World {
         (world, Revision::new(commit, &lock('a')))
     }
 
+    /// A server that tells an ntfy topic at this address.
+    pub async fn notifying(address: SocketAddr) -> (Self, Revision) {
+        let repo = Repo::new();
+        let commit = repo.commit_lock(lock('a'));
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("ntfy"), address.to_string()).unwrap();
+        let server = serve(folder.path(), &repo, Replacements::default()).await;
+        let admin = Client::new(&server, Role::Admin).await;
+        let world = Self {
+            repo,
+            server,
+            admin,
+            folder,
+        };
+        (world, Revision::new(commit, &lock('a')))
+    }
+
+    /// The folder of the server's data.
+    pub fn data(&self) -> std::path::PathBuf {
+        self.folder.path().join("data")
+    }
+
     /// Stops the server and starts another on the same data.
     pub async fn restart(self) -> Self {
+        self.restart_with(Replacements::default()).await
+    }
+
+    pub async fn restart_with(self, replacements: Replacements) -> Self {
         stop(self.server).await;
-        let server = serve(self.folder.path(), &self.repo, Replacements::default()).await;
+        let server = serve(self.folder.path(), &self.repo, replacements).await;
         let admin = Client {
             address: server.address,
             ..self.admin
@@ -144,15 +174,30 @@ pub async fn stop(server: Server) {
 }
 
 pub async fn serve(folder: &Path, repo: &Repo, replacements: Replacements) -> Server {
+    let has_forge = replacements.forge.is_some();
+    let updates = UpdateArgs {
+        github_repo: has_forge.then(|| "nixfleet/hosts".to_owned()),
+        required_checks: has_forge.then(|| "build".to_owned()),
+        direct_revert: has_forge.then(|| "true".to_owned()),
+        ..UpdateArgs::default()
+    };
+    let ntfy = std::fs::read_to_string(folder.join("ntfy")).ok();
+    let notify = NotifyArgs {
+        notify_ntfy_url: ntfy.map(|address| format!("http://{address}/topic")),
+        ..NotifyArgs::default()
+    };
     let args = ServeArgs {
+        notify,
         listen: Some("127.0.0.1:0".to_owned()),
         data_dir: Some(folder.join("data").display().to_string()),
         repo: Some(repo.path().display().to_string()),
         version_fetch_ttl: Some("1s".to_owned()),
+        updates,
         ..ServeArgs::default()
     };
     let environment = |name: &str| match name {
         "NIXFLEET_AGENT_TOKEN" => Some(AGENT_TOKEN.to_owned()),
+        "NIXFLEET_WEBHOOK_SECRET" => has_forge.then(|| WEBHOOK_SECRET.to_owned()),
         _ => None,
     };
     let config = Config::load(&args, &environment).unwrap();
@@ -189,6 +234,14 @@ impl Client {
 
     pub async fn get(&self, path: &str) -> (u16, Value) {
         self.send(reqwest::Method::GET, path, None).await
+    }
+
+    pub async fn put(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.send(reqwest::Method::PUT, path, Some(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> (u16, Value) {
+        self.send(reqwest::Method::DELETE, path, None).await
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
@@ -380,6 +433,42 @@ impl Agent {
         }
     }
 
+    /// Takes in a pull and reports that it brought its target.
+    pub async fn pulls(&mut self, to: &Revision) -> Value {
+        let command = self.hear_only("command").await;
+        assert_eq!(command["command"], "pull", "{command}");
+        assert_eq!(command["target"]["commit"], json!(to.commit));
+        self.finish(&command, 0, to).await;
+        command
+    }
+
+    /// Takes in a switch and reports its end, as generation `number`.
+    pub async fn switches(&mut self, to: &Revision, number: u64, exit_code: i64) -> Value {
+        let command = self.hear_only("command").await;
+        assert_eq!(command["command"], "switch", "{command}");
+        let mut after = to.facts();
+        if exit_code == 0 {
+            after = merged(after, running(to, number, &command["command_id"]));
+        }
+        let status = json!({
+            "status": if exit_code == 0 { "ok" } else { "error" },
+            "command": "switch",
+            "exit_code": exit_code,
+            "command_id": command["command_id"],
+            "seq": command["seq"],
+        });
+        self.say("status", merged(status, after.clone())).await;
+        self.hear_only("confirm").await;
+        self.say("heartbeat", after).await;
+        command
+    }
+
+    /// Nothing is said to it within a moment in which the server handled something else.
+    pub async fn hears_nothing(&mut self) {
+        let soon = timeout(Duration::from_millis(300), self.hear()).await;
+        assert!(soon.is_err(), "unexpected: {soon:?}");
+    }
+
     /// Reports the end of a command and the facts after it, as our agent does.
     pub async fn finish(&mut self, command: &Value, exit_code: i64, after: &Revision) {
         let id = &command["command_id"];
@@ -395,6 +484,30 @@ impl Agent {
         assert_eq!(confirm["command_id"], *id);
         self.say("heartbeat", after.facts()).await;
     }
+}
+
+/// The facts of a host that was switched by a command.
+pub fn running(to: &Revision, number: u64, command: &Value) -> Value {
+    let digits = "0123456789abcdfghijklmnpqrsvwxyz".chars().cycle();
+    let hash: String = digits
+        .skip(usize::try_from(number).unwrap())
+        .take(32)
+        .collect();
+    let path = format!("/nix/store/{hash}-nixos-system-{number}");
+    json!({
+        "deployed": {
+            "commit": to.commit, "lock_hash": to.lock, "store_path": path, "clean": true,
+            "command_id": command,
+        },
+        "system": {
+            "path": path, "booted_path": path, "configuration_revision": to.commit,
+            "profile_number": number, "reboot_required": false,
+        },
+        "generations": [
+            {"number": number, "path": path, "commit": to.commit, "current": true},
+            {"number": number - 1, "path": "/nix/store/00000000000000000000000000000000-nixos-system-old", "current": false},
+        ],
+    })
 }
 
 pub fn merged(mut into: Value, from: Value) -> Value {

@@ -8,4 +8,8 @@ mod existing;
 mod harness;
 mod journal;
 mod live;
+mod rollouts;
+mod scripted_forge;
+mod settle;
 mod start;
+mod updates;

@@ -21,8 +21,9 @@ fn entry(number: i64) -> Record {
         command: (number % 2 == 0).then(|| command_id(7)),
         reason: (number % 5 == 0).then(|| "because".into()),
         outcome: "done".into(),
-        before: None,
-        after: None,
+        before: (number % 4 == 0).then(|| "1".into()),
+        after: (number % 4 < 2).then(|| "2".into()),
+        peer: (number % 7 == 0).then(|| "192.0.2.1".into()),
     })
 }
 

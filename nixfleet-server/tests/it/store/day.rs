@@ -22,9 +22,10 @@ pub fn config() -> FleetConfig {
         },
         remote_configured: true,
         store_intact: true,
-        updates: None,
-        tests_after_switch: false,
+        offline_notice: None,
         host_driven: false,
+        tests_after_switch: false,
+        updates: None,
     }
 }
 

@@ -180,13 +180,15 @@ fn identity() -> impl Strategy<Value = HostIdentity> {
     let tokens = (of(token()), of(token()), of(token()));
     let protocol = prop_oneof![Just(AgentProtocol::Existing), Just(AgentProtocol::Commands)];
     let capabilities = prop::collection::vec(words(), 0..3);
-    (texts, tokens, protocol, capabilities, of(any::<u32>())).prop_map(
+    let policy = (of(any::<bool>()), of(any::<i64>()), of(any::<bool>()));
+    let numbers = (of(any::<u32>()), policy);
+    (texts, tokens, protocol, capabilities, numbers).prop_map(
         |(
             mut texts,
             (instance_id, boot_id, machine_id_hash),
             protocol,
             capabilities,
-            heartbeat_interval,
+            (heartbeat_interval, (auto_update, priority, canary)),
         )| {
             let mut next = || texts.pop().unwrap();
             HostIdentity {
@@ -198,14 +200,33 @@ fn identity() -> impl Strategy<Value = HostIdentity> {
                 device_type: next(),
                 repo_url: next(),
                 repo_dir: next(),
-                update_policy: UpdatePolicy::default(),
                 heartbeat_interval,
                 protocol,
                 capabilities,
                 instance_id,
                 boot_id,
                 machine_id_hash,
+                update_policy: UpdatePolicy {
+                    auto_update,
+                    priority,
+                    canary,
+                },
             }
+        },
+    )
+}
+
+fn settings() -> impl Strategy<Value = HostSettings> {
+    let choices = (of(any::<bool>()), of(any::<bool>()), of(any::<bool>()));
+    let tags = prop::collection::vec("[a-z]{1,5}", 0..3);
+    (choices, of(any::<i64>()), tags, any::<bool>()).prop_map(
+        |((auto_update, canary, tests_after_switch), priority, tags, runs_server)| HostSettings {
+            auto_update,
+            priority,
+            canary,
+            tests_after_switch,
+            tags,
+            runs_server,
         },
     )
 }
@@ -282,14 +303,16 @@ fn record() -> impl Strategy<Value = HostRecord> {
         Just(Presence::NeverSeen),
         moment().prop_map(|since| Presence::Offline { since }),
     ];
-    let plain = (presence, below_2_63(), any::<bool>(), of(hold), moment());
+    let settings = prop_oneof![Just(HostSettings::default()), settings()];
+    let held = (of(hold), settings);
+    let plain = (presence, below_2_63(), any::<bool>(), held, moment());
     (identity(), observation(), deploy(), of(tests()), plain).prop_map(
         |(
             identity,
             observation,
             deploy,
             tests,
-            (presence, last_seq, tests_enabled, hold, added),
+            (presence, last_seq, tests_enabled, (hold, settings), added),
         )| {
             HostRecord {
                 id: host("web-1"),
@@ -303,7 +326,7 @@ fn record() -> impl Strategy<Value = HostRecord> {
                 tests_enabled,
                 hold,
                 added,
-                settings: HostSettings::default(),
+                settings,
             }
         },
     )

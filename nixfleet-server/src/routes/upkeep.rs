@@ -1,0 +1,192 @@
+//! What people settle: maintenance windows, the quarantine, how automation treats a host.
+
+use http::{Method, StatusCode};
+use nixfleet_core::fleet::Request;
+use nixfleet_core::host::HostSettings;
+use nixfleet_core::notice::{Notice, NoticeKind};
+use nixfleet_core::window::Window;
+use nixfleet_core::{CommitId, LockHash};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::answers::unknown;
+use super::api::{Api, Nothing, host_id, unknown_host, unprocessable};
+use super::asks;
+use super::endpoint::{Call, Change, change, named, read, words};
+use super::{Route, any_of};
+use crate::auth::Permission;
+use crate::notify::Accepted;
+use crate::reject::Problem;
+use crate::zones;
+
+/// `/api/v1/windows…`, `/api/v1/quarantine…`, `…/hosts/{id}/settings`, `…/notifications/test`.
+#[must_use]
+pub fn routes(api: &Api) -> Route {
+    let with = |method, permission| Change {
+        method,
+        permission,
+        status: StatusCode::OK,
+    };
+    any_of([
+        read(api, words(&["windows"]), |api, (), _| async move {
+            windows(&api).await
+        }),
+        change(
+            api,
+            named("windows", None),
+            with(Method::PUT, Permission::Deploy),
+            |call: Call<String, Value>| async move { window_set(call).await },
+        ),
+        change(
+            api,
+            named("windows", None),
+            with(Method::DELETE, Permission::Deploy),
+            |call: Call<String, Nothing>| async move {
+                let request = Request::RemoveWindow { id: call.path };
+                call.api.submit(&call.caller, request).await?;
+                Ok(json!({ "status": "ok" }))
+            },
+        ),
+        read(api, words(&["quarantine"]), |api, (), _| async move {
+            let quarantine = api.hub.ask(|fleet| fleet.quarantine().to_vec()).await?;
+            Ok(json!({ "quarantine": quarantine }))
+        }),
+        change(
+            api,
+            words(&["quarantine", "lift"]),
+            with(Method::POST, Permission::Operate),
+            |call: Call<(), LiftBody>| async move { lifted(call).await },
+        ),
+        change(
+            api,
+            named("hosts", Some("settings")),
+            with(Method::PUT, Permission::Operate),
+            |call: Call<String, Value>| async move { settings_set(call).await },
+        ),
+        change(
+            api,
+            words(&["notifications", "test"]),
+            Change::post(Permission::Operate, StatusCode::ACCEPTED),
+            |call: Call<(), Nothing>| async move { notice_sent(&call) },
+        ),
+    ])
+}
+
+async fn windows(api: &Api) -> Result<Value, Problem> {
+    let windows = api.hub.ask(|fleet| fleet.windows().to_vec()).await?;
+    let now = api.clock.now();
+    let rows = windows.iter().map(|window| {
+        let mut row = json!(window);
+        if let Ok(zone) = zones::zone(&window.zone, now) {
+            row["open"] = json!(window.covers(now, &zone));
+        }
+        row
+    });
+    Ok(json!({ "windows": rows.collect::<Vec<_>>() }))
+}
+
+async fn window_set(call: Call<String, Value>) -> Result<Value, Problem> {
+    let mut said = call.body;
+    let id = said.get("id").and_then(Value::as_str);
+    if id.is_some_and(|id| id != call.path) {
+        return Err(unprocessable(
+            "bad_window",
+            format!("id: the window is named {:?} in the address", call.path),
+        ));
+    }
+    if let Value::Object(said) = &mut said {
+        said.insert("id".to_owned(), json!(call.path));
+    }
+    let window: Window = asks::from_value("bad_window", "window", said)?;
+    let zone = zones::zone(&window.zone, call.api.clock.now());
+    let request = Request::SetWindow {
+        window: Box::new(window.clone()),
+        zone: asks::value("bad_zone", "zone", zone)?,
+    };
+    call.api.submit(&call.caller, request).await?;
+    Ok(json!(window))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LiftBody {
+    commit: String,
+    #[serde(default)]
+    lock: Option<String>,
+    reason: String,
+}
+
+async fn lifted(call: Call<(), LiftBody>) -> Result<Value, Problem> {
+    let body = call.body;
+    let commit: CommitId = asks::value("bad_commit", "commit", body.commit.parse())?;
+    let lock = body.lock.as_deref().map(str::parse::<LockHash>).transpose();
+    let lock = asks::value("bad_lock", "lock", lock)?;
+    let Some(reason) = asks::reason(Some(body.reason))? else {
+        let expected = "reason: say why it may be deployed again";
+        return Err(unprocessable("bad_reason", expected));
+    };
+    let other_lock = call
+        .api
+        .hub
+        .ask(move |fleet| {
+            let mut all = fleet.quarantine().iter();
+            let found = all.find(|one| one.target.commit == commit);
+            found.is_some_and(|one| lock.is_some() && one.target.lock != lock)
+        })
+        .await?;
+    if other_lock {
+        return Err(unknown(
+            "not_quarantined",
+            "The commit is not quarantined",
+            format!("{commit} is in quarantine with another lock. See /api/v1/quarantine"),
+        ));
+    }
+    let request = Request::LiftQuarantine { commit, reason };
+    call.api.submit(&call.caller, request).await?;
+    Ok(json!({ "status": "ok" }))
+}
+
+async fn settings_set(call: Call<String, Value>) -> Result<Value, Problem> {
+    let settings: HostSettings = asks::from_value("bad_settings", "settings", call.body)?;
+    let host = host_id(&call.path)?;
+    let known = {
+        let host = host.clone();
+        call.api.hub.ask(move |fleet| fleet.host(&host).is_some())
+    };
+    if !known.await? {
+        return Err(unknown_host(&call.path));
+    }
+    let request = Request::SetHostSettings {
+        host,
+        settings: Box::new(settings.clone()),
+    };
+    call.api.submit(&call.caller, request).await?;
+    Ok(json!(settings))
+}
+
+/// A notice to everybody who is told of things, so that a person sees whether they arrive.
+fn notice_sent(call: &Call<(), Nothing>) -> Result<Value, Problem> {
+    let notifier = &call.api.notifier;
+    if !notifier.has_channels() {
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "nobody_to_tell",
+            "Nobody is told of anything",
+        )
+        .detail("no notification target is configured: set NIXFLEET_NOTIFY_*"));
+    }
+    let now = call.api.clock.now();
+    let title = "NixFleet: a test";
+    let body = format!(
+        "{} wanted to see whether notices arrive.",
+        call.caller.label()
+    );
+    let subject = now.as_millis().to_string();
+    let notice = Notice::new(NoticeKind::Test, now, &subject, title, body);
+    match notifier.notify(&notice) {
+        Accepted::Queued | Accepted::Repeated => Ok(json!({ "status": "queued" })),
+        Accepted::Full(_) => Err(crate::reject::unavailable(
+            "too many notices wait for delivery; see /api/v1/notifications",
+        )),
+    }
+}
