@@ -34,7 +34,7 @@ const updates = /** @type {any} */ (fixtures.UPDATES);
 const rollout = /** @type {any} */ (fixtures.ROLLOUT);
 const plan = /** @type {any} */ (fixtures.PLAN);
 
-const about = { now: fixtures.NOW, problem: "", rollouts: new Map([[rollout.id, rollout]]), nameOf: name };
+const about = { now: fixtures.NOW, problem: "", rollouts: new Map([[rollout.id, rollout]]), nameOf: name, hostDriven: true };
 
 /** @param {Content} content @param {string} act */
 const acts = (content, act) => findAll(content, (one) => one.attributes["data-act"] === act);
@@ -112,8 +112,10 @@ test("every condition is shown with its finding, why, and what it means to peopl
 
 test("updating inputs is offered where the strategy is on, and nowhere else", () => {
   assert.equal(acts(updatesView(updates, about), "update-inputs").length, 1);
-  const { host_driven: _, ...without } = updates;
-  assert.equal(acts(updatesView(without, about), "update-inputs").length, 0);
+  const off = { ...about, hostDriven: false };
+  assert.equal(acts(updatesView(updates, off), "update-inputs").length, 0);
+  assert.equal(acts(updatesView(null, about), "update-inputs").length, 1);
+  assert.equal(acts(updatesView(null, off), "update-inputs").length, 0);
 });
 
 test("a forge that cannot be asked is told, and so is that none is configured", () => {
@@ -121,7 +123,7 @@ test("a forge that cannot be asked is told, and so is that none is configured", 
   const text = textOf(updatesView({ ...updates, failing }, about));
   assert.ok(text.includes(`HTTP status 503. It asked not to be called before ${clockTime(failing.not_before)}.`), text);
   assert.ok(!textOf(updatesView(updates, about)).includes("cannot be asked"));
-  assert.equal(textOf(updatesView(null, { ...about, problem: "no forge is configured" })), "no forge is configured");
+  assert.equal(textOf(updatesView(null, { ...about, hostDriven: false, problem: "no forge is configured" })), "no forge is configured");
   assert.ok(textOf(updatesView({ ...updates, prs: [] }, about)).includes("No update is open."));
 });
 

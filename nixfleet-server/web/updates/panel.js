@@ -35,8 +35,10 @@ export class UpdatePanel {
   }
 
   draw() {
-    const { rollouts, updates: known } = this.page.state();
-    const about = { now: Date.now(), problem: this.#problem, rollouts, nameOf: this.page.nameOf };
+    const { desired, rollouts, updates: known } = this.page.state();
+    const hostDriven = desired?.host_driven === true;
+    const { nameOf } = this.page;
+    const about = { now: Date.now(), problem: this.#problem, rollouts, nameOf, hostDriven };
     patch(this.box, flat(updatesView(known, about)));
   }
 
@@ -84,10 +86,7 @@ export class UpdatePanel {
         break;
       }
       case "update-inputs":
-        if (known) {
-          const hosts = [...this.page.state().hosts.keys()].sort();
-          openUpdateInputs(sheet, known, hosts, nameOf);
-        }
+        openUpdateInputs(sheet, [...this.page.state().hosts.keys()].sort(), nameOf);
         break;
       case "verb":
         this.page.verb(data["rollout"] ?? "", data["verb"] ?? "", data["host"]);

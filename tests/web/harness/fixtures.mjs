@@ -103,7 +103,6 @@ export const UPDATES = {
     ],
   },
   direct_revert: true,
-  host_driven: { host: "web-1" },
   job: {
     id: 7,
     kind: "merge",
@@ -293,7 +292,7 @@ export function state(hostile = false) {
     };
   }
   return {
-    desired: { agent_version: "0.1.0", remote: { state: "verified" }, commit: target.commit, lock: target.lock, subject: "flake.lock: update nixpkgs and disko", commit_time: NOW - 3 * DAY, branch: "main" },
+    desired: { agent_version: "0.1.0", remote: { state: "verified" }, commit: target.commit, lock: target.lock, subject: "flake.lock: update nixpkgs and disko", commit_time: NOW - 3 * DAY, branch: "main", host_driven: true },
     update_pr: { number: 42, title: PR.title, url: PR.url, created_at: PR.created, changes: ["nixpkgs abc1234 → def5678", "home-manager 1111aaa → 2222bbb"] },
     hosts,
     statuses,
