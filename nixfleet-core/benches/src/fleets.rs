@@ -141,7 +141,7 @@ impl Connected {
     /// A command from the request to its confirmed end; four calls of the fleet.
     pub fn run_command(&mut self, number: usize) -> usize {
         self.commands += 1;
-        self.now = self.now + Duration::from_millis(10);
+        self.now = self.now + Duration::from_millis(1);
         let id = CommandId::from_bytes(u128::from(self.commands).to_be_bytes());
         let dispatch = Dispatch::new(Op::Switch, vec![(host(number), id)]);
         let request = Input::Request {
