@@ -2,6 +2,7 @@
 //! because the output of a passing test is not shown, and it runs last, because its name comes last.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::disallowed_methods)]
 
 use std::fs;
 use std::os::unix::process::parent_id;

@@ -5,6 +5,7 @@
 //! with one workload and only inside of the function that is measured.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::hint::black_box;
 use std::process::Command;
@@ -14,7 +15,7 @@ use nixfleet_core::admission::Check;
 use nixfleet_core::compartment::{Facts, assess, rules};
 use nixfleet_core::fleet::{Dispatch, Input, Request, RequestId};
 use nixfleet_core::host::Actor;
-use nixfleet_core::lifecycle::{Address, Event};
+use nixfleet_core::lifecycle::Event;
 use nixfleet_core::{CommandId, Op};
 use nixfleet_core_benches::fleets::{Connected, host};
 use nixfleet_core_benches::hosts::{NOW, desired, mixed};
@@ -227,13 +228,9 @@ fn allocations_of_a_transition() {
     };
     let _ = fleet.handle(request, NOW);
     let mut command = fleet.command(id).unwrap().clone();
-    let event = Event::Accepted {
-        to: Address::of(id),
-        pid: Some(7),
-    };
     let before = command.phase;
     let mut steps = Vec::new();
-    let counted = measure(|| steps = command.handle(&event, NOW));
+    let counted = measure(|| steps = command.handle(&Event::Disconnect, NOW));
     assert_ne!(command.phase, before, "it is a transition");
     let what = format!(
         "allocations of one transition ({before:?} → {:?})",

@@ -2,6 +2,7 @@
 //! `cargo bench -p nixfleet-core-benches --bench ratios [-- C1 C4 …]`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::hint::black_box;
 use std::process::Command;

@@ -141,7 +141,7 @@ impl Connected {
     /// A command from the request to its confirmed end; four calls of the fleet.
     pub fn run_command(&mut self, number: usize) -> usize {
         self.commands += 1;
-        self.now = self.now + Duration::from_millis(10);
+        self.now = self.now + Duration::from_millis(1);
         let id = CommandId::from_bytes(u128::from(self.commands).to_be_bytes());
         let dispatch = Dispatch::new(Op::Switch, vec![(host(number), id)]);
         let request = Input::Request {
@@ -153,6 +153,8 @@ impl Connected {
         // The agent's record of its deployment names the command.
         let record = format!(r#""clean":true,"command_id":"{id}""#);
         let proof = heartbeat(0, 0, 0.5).replace(r#""clean":true"#, &record);
+        let another_system = format!("system-{}", self.commands);
+        let proof = proof.replace("system-web", &another_system);
         for frame in [
             format!(r#"{{"type":"accepted","payload":{{"command_id":"{id}","pid":7}}}}"#),
             format!(
@@ -163,7 +165,7 @@ impl Connected {
             effects += self.hear_text(number, &frame).len();
         }
         let phase = self.fleet.command(id).map(|command| command.phase);
-        assert_eq!(phase, Some(Phase::Success), "every command ends well");
+        assert!(phase.is_some_and(Phase::is_terminal), "every command ends");
         effects
     }
 }

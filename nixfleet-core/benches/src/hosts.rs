@@ -22,7 +22,7 @@ pub struct Random(pub u64);
 
 impl Random {
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut value = self.0;
         value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -34,7 +34,7 @@ impl Random {
     pub fn hex(&mut self, digits: usize) -> String {
         let mut text = String::new();
         while text.len() < digits {
-            text.push_str(&format!("{:016x}", self.next()));
+            text.push_str(&format!("{:016x}", self.number()));
         }
         text.truncate(digits);
         text
@@ -135,7 +135,7 @@ fn reporting(random: &mut Random, number: usize, age: usize, failed: bool) -> St
     let path = system_path(random, number);
     // Each field of a report is a text of its own.
     let parsed = || path.parse::<StorePath>().unwrap();
-    let command = CommandId::from_bytes(u128::from(random.next()).to_be_bytes());
+    let command = CommandId::from_bytes(u128::from(random.number()).to_be_bytes());
     Stored {
         observation: HostObservation {
             agent_version: Some("4.0.0".to_owned()),
@@ -196,8 +196,8 @@ pub fn mixed(hosts: usize) -> Vec<Stored> {
     let mut random = Random(1);
     let mut all = Vec::with_capacity(hosts);
     for number in 0..hosts {
-        let kind = random.next() % 100;
-        let age = 1 + (random.next() % 20) as usize;
+        let kind = random.number() % 100;
+        let age = 1 + (random.number() % 20) as usize;
         all.push(match kind {
             0..3 => never_seen(),
             3..8 => reporting(&mut random, number, 0, true),

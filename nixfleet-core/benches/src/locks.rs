@@ -10,7 +10,7 @@ pub fn lock_file(bytes: usize, moved: bool) -> Vec<u8> {
     let mut inputs = 1;
     loop {
         let text = lock_with(inputs, moved);
-        if text.len() >= bytes {
+        if text.len() * 10 >= bytes * 9 {
             return text;
         }
         let more = (bytes - text.len()) / (text.len() / inputs + 1);
@@ -31,7 +31,7 @@ fn lock_with(inputs: usize, moved: bool) -> Vec<u8> {
         };
         let mut node = json!({
             "locked": {
-                "lastModified": 1_700_000_000 + random.next() % 90_000_000,
+                "lastModified": 1_700_000_000 + random.number() % 90_000_000,
                 "narHash": format!("sha256-{}=", &random.hex(43)),
                 "owner": "example",
                 "repo": name,

@@ -200,7 +200,13 @@ impl SyncState {
         }
         let changed = replace(&mut self.events, event.n, event.clone());
         let newest = newest.max(event.n);
-        self.events.retain(|n, _| n.saturating_add(kept) > newest);
+        // Only the oldest can be too old: what is kept must not be looked at every time.
+        while let Some(oldest) = self.events.first_entry() {
+            if oldest.key().saturating_add(kept) > newest {
+                break;
+            }
+            oldest.remove();
+        }
         changed
     }
 }

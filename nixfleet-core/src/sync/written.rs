@@ -48,9 +48,8 @@ fn write<T, S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     let is_compact = |entry: &T| compact(change(entry)).is_some();
-    let runs = || entries.chunk_by(|one, next| is_compact(one) && is_compact(next));
-    let mut written = serializer.serialize_seq(Some(runs().count()))?;
-    for run in runs() {
+    let mut written = serializer.serialize_seq(None)?;
+    for run in entries.chunk_by(|one, next| is_compact(one) && is_compact(next)) {
         if let [one] = run {
             written.serialize_element(change(one))?;
         } else {

@@ -1,5 +1,6 @@
 //! What was counted. Passing tests are silent, so it is also left in a file, and the test binary
 //! `summary`, which runs last, tells it.
+#![allow(clippy::disallowed_methods)]
 
 use std::fs;
 use std::os::unix::process::parent_id;
