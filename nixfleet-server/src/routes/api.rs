@@ -170,6 +170,12 @@ pub(super) fn unreadable_store(error: &crate::store::StoreError) -> Problem {
     unavailable("the store cannot be read at the moment")
 }
 
+/// 503: the store takes nothing at the moment.
+pub(super) fn unwritable_store(error: &crate::store::StoreError) -> Problem {
+    tracing::error!(%error, "something could not be put on record");
+    unavailable("the store cannot be written at the moment")
+}
+
 /// 422: well-formed, but not something that can be done.
 pub(super) fn unprocessable(code: &'static str, detail: impl Into<String>) -> Problem {
     Problem::new(

@@ -135,11 +135,11 @@ pub(super) fn policy(said: Option<Value>, usual: Policy) -> Result<Policy, Probl
     if let Value::Object(whole) = &mut whole {
         whole.extend(said);
     }
-    from_value("bad_policy", "policy", whole)
+    from_object("bad_policy", "policy", whole)
 }
 
 fn target(said: Value) -> Result<Target, Problem> {
-    from_value("bad_target", "target", said)
+    from_object("bad_target", "target", said)
 }
 
 /// The rollout that follows a merge.
@@ -198,11 +198,23 @@ pub(super) fn value<T, E: std::fmt::Display>(
     parsed.map_err(|error| unprocessable(code, format!("{field}: {error}")))
 }
 
-/// The same for a part of a document.
+/// The same for a part of a document that is a word or a number.
 pub(super) fn from_value<T: DeserializeOwned>(
     code: &'static str,
     field: &str,
     said: Value,
 ) -> Result<T, Problem> {
     value(code, field, serde_json::from_value(said))
+}
+
+/// The same for a part that is an object: a list of its values in order is not one.
+pub(super) fn from_object<T: DeserializeOwned>(
+    code: &'static str,
+    field: &str,
+    said: Value,
+) -> Result<T, Problem> {
+    if !said.is_object() {
+        return Err(unprocessable(code, format!("{field}: expected an object")));
+    }
+    from_value(code, field, said)
 }

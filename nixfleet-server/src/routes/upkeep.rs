@@ -10,12 +10,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answers::unknown;
-use super::api::{Api, Nothing, host_id, unknown_host, unprocessable};
+use super::api::{Api, Nothing, host_id, unknown_host, unprocessable, unwritable_store};
 use super::asks;
 use super::endpoint::{Call, Change, change, named, read, words};
 use super::{Route, any_of};
 use crate::auth::Permission;
-use crate::notify::Accepted;
 use crate::reject::Problem;
 use crate::zones;
 
@@ -67,7 +66,7 @@ pub fn routes(api: &Api) -> Route {
             api,
             words(&["notifications", "test"]),
             Change::post(Permission::Operate, StatusCode::ACCEPTED),
-            |call: Call<(), Nothing>| async move { notice_sent(&call) },
+            |call: Call<(), Nothing>| async move { notice_sent(&call).await },
         ),
     ])
 }
@@ -97,7 +96,7 @@ async fn window_set(call: Call<String, Value>) -> Result<Value, Problem> {
     if let Value::Object(said) = &mut said {
         said.insert("id".to_owned(), json!(call.path));
     }
-    let window: Window = asks::from_value("bad_window", "window", said)?;
+    let window: Window = asks::from_object("bad_window", "window", said)?;
     let zone = zones::zone(&window.zone, call.api.clock.now());
     let request = Request::SetWindow {
         window: Box::new(window.clone()),
@@ -147,7 +146,7 @@ async fn lifted(call: Call<(), LiftBody>) -> Result<Value, Problem> {
 }
 
 async fn settings_set(call: Call<String, Value>) -> Result<Value, Problem> {
-    let settings: HostSettings = asks::from_value("bad_settings", "settings", call.body)?;
+    let settings: HostSettings = asks::from_object("bad_settings", "settings", call.body)?;
     let host = host_id(&call.path)?;
     let known = {
         let host = host.clone();
@@ -165,7 +164,7 @@ async fn settings_set(call: Call<String, Value>) -> Result<Value, Problem> {
 }
 
 /// A notice to everybody who is told of things, so that a person sees whether they arrive.
-fn notice_sent(call: &Call<(), Nothing>) -> Result<Value, Problem> {
+async fn notice_sent(call: &Call<(), Nothing>) -> Result<Value, Problem> {
     let notifier = &call.api.notifier;
     if !notifier.has_channels() {
         return Err(Problem::new(
@@ -183,10 +182,12 @@ fn notice_sent(call: &Call<(), Nothing>) -> Result<Value, Problem> {
     );
     let subject = now.as_millis().to_string();
     let notice = Notice::new(NoticeKind::Test, now, &subject, title, body);
-    match notifier.notify(&notice) {
-        Accepted::Queued | Accepted::Repeated => Ok(json!({ "status": "queued" })),
-        Accepted::Full(_) => Err(crate::reject::unavailable(
-            "too many notices wait for delivery; see /api/v1/notifications",
-        )),
+    let owed = notifier.owed(&notice).unwrap_or_default();
+    let kept = call.api.store.commit_and_owe(&[], &owed).await;
+    kept.map_err(|error| unwritable_store(&error))?;
+    if !notifier.hand_over(owed).is_empty() {
+        let detail = "too many notices wait for delivery; see /api/v1/notifications";
+        return Err(crate::reject::unavailable(detail));
     }
+    Ok(json!({ "status": "queued" }))
 }

@@ -187,13 +187,18 @@ async fn the_paths_of_existing_tools_answer_in_their_shape() {
         .post("/api/hosts/old-1/refresh-git", &json!({}))
         .await;
     assert_eq!(status, 200);
-    for path in [
-        "/api/dispatch/pipeline",
-        "/api/flake-updates/merge-and-deploy",
+    for (path, wanted, code) in [
+        ("/api/dispatch/pipeline", 422, "unknown_pipeline"),
+        (
+            "/api/flake-updates/merge-and-deploy",
+            409,
+            "updates-not-configured",
+        ),
     ] {
         let (status, answer) = world.admin.post(path, &json!({})).await;
-        assert_eq!(status, 501);
-        assert!(answer["detail"].as_str().unwrap().contains("not available"));
+        assert_eq!((status, &answer["code"]), (wanted, &json!(code)), "{path}");
+        assert_eq!(answer["status"], "error", "{path}");
+        assert!(answer["message"].is_string(), "{path}");
     }
     let delete = reqwest::Method::DELETE;
     let (status, answer) = world

@@ -435,7 +435,7 @@ impl Agent {
 
     /// Takes in a pull and reports that it brought its target.
     pub async fn pulls(&mut self, to: &Revision) -> Value {
-        let command = self.hear_only("command").await;
+        let command = self.hear_command().await;
         assert_eq!(command["command"], "pull", "{command}");
         assert_eq!(command["target"]["commit"], json!(to.commit));
         self.finish(&command, 0, to).await;
@@ -444,7 +444,7 @@ impl Agent {
 
     /// Takes in a switch and reports its end, as generation `number`.
     pub async fn switches(&mut self, to: &Revision, number: u64, exit_code: i64) -> Value {
-        let command = self.hear_only("command").await;
+        let command = self.hear_command().await;
         assert_eq!(command["command"], "switch", "{command}");
         let mut after = to.facts();
         if exit_code == 0 {
@@ -463,10 +463,22 @@ impl Agent {
         command
     }
 
-    /// Nothing is said to it within a moment in which the server handled something else.
+    /// It gets no order within a moment. A result may be confirmed more than once.
     pub async fn hears_nothing(&mut self) {
-        let soon = timeout(Duration::from_millis(300), self.hear()).await;
-        assert!(soon.is_err(), "unexpected: {soon:?}");
+        let end = Instant::now() + Duration::from_millis(300);
+        while let Ok((kind, payload)) = tokio::time::timeout_at(end, self.hear()).await {
+            assert_eq!(kind, "confirm", "unexpected: {payload}");
+        }
+    }
+
+    /// The next command; results may be confirmed more than once before it.
+    pub async fn hear_command(&mut self) -> Value {
+        loop {
+            match self.hear().await {
+                (kind, payload) if kind == "command" => return payload,
+                (kind, payload) => assert_eq!(kind, "confirm", "unexpected: {payload}"),
+            }
+        }
     }
 
     /// Reports the end of a command and the facts after it, as our agent does.
@@ -486,14 +498,17 @@ impl Agent {
     }
 }
 
+/// The store path of a generation.
+fn path_of(number: u64) -> String {
+    let digits = "0123456789abcdfghijklmnpqrsvwxyz".chars().cycle();
+    let skipped = digits.skip(usize::try_from(number).unwrap());
+    let hash: String = skipped.take(32).collect();
+    format!("/nix/store/{hash}-nixos-system-{number}")
+}
+
 /// The facts of a host that was switched by a command.
 pub fn running(to: &Revision, number: u64, command: &Value) -> Value {
-    let digits = "0123456789abcdfghijklmnpqrsvwxyz".chars().cycle();
-    let hash: String = digits
-        .skip(usize::try_from(number).unwrap())
-        .take(32)
-        .collect();
-    let path = format!("/nix/store/{hash}-nixos-system-{number}");
+    let path = path_of(number);
     json!({
         "deployed": {
             "commit": to.commit, "lock_hash": to.lock, "store_path": path, "clean": true,
@@ -505,7 +520,7 @@ pub fn running(to: &Revision, number: u64, command: &Value) -> Value {
         },
         "generations": [
             {"number": number, "path": path, "commit": to.commit, "current": true},
-            {"number": number - 1, "path": "/nix/store/00000000000000000000000000000000-nixos-system-old", "current": false},
+            {"number": number - 1, "path": path_of(number - 1), "current": false},
         ],
     })
 }

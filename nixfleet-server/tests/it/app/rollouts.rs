@@ -72,7 +72,7 @@ async fn a_rollout_is_planned_confirmed_paused_resumed_and_completed() {
 
     let path = start(&world, &ask).await;
     one.pulls(&new).await;
-    let command = two.hear_only("command").await;
+    let command = two.hear_command().await;
     let (status, view) = world.admin.post(&format!("{path}/pause"), &json!({})).await;
     assert_eq!((status, &view["state"]), (200, &json!("paused")), "{view}");
     two.finish(&command, 0, &new).await;
@@ -107,8 +107,8 @@ async fn a_rollout_is_planned_confirmed_paused_resumed_and_completed() {
 async fn a_restart_at_every_step_repeats_no_command_and_skips_no_barrier() {
     let (mut world, old, new, mut one, mut two) = with_two().await;
     let path = start(&world, &in_stages(true)).await;
-    let first = one.hear_only("command").await;
-    let second = two.hear_only("command").await;
+    let first = one.hear_command().await;
+    let second = two.hear_command().await;
     drop((one, two));
 
     // Killed while both pull: the agents come back with what they did meanwhile.
@@ -124,10 +124,10 @@ async fn a_restart_at_every_step_repeats_no_command_and_skips_no_barrier() {
     one = Agent::ours(&world, "web-1", &new).await;
     one.hears_nothing().await;
     two = back(&world, "web-2", &new, &second).await;
-    let switch = one.hear_only("command").await;
+    let switch = one.hear_command().await;
     assert_eq!(switch["command"], "switch");
     assert_eq!(switch["seq"], 2, "one pull and one switch, no more");
-    let other = two.hear_only("command").await;
+    let other = two.hear_command().await;
     assert_eq!(
         (&other["command"], &other["seq"]),
         (&json!("switch"), &json!(2))

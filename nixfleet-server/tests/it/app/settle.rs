@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection, SqliteConnection};
 
-use super::harness::{Agent, World};
+use super::harness::{Agent, World, eventually, merged, running};
 use super::updates::with_update;
 
 fn night() -> Value {
@@ -158,20 +158,48 @@ async fn the_quarantine_is_lifted_with_a_reason_and_only_of_what_is_in_it() {
     let (world, old) = World::start().await;
     let new = world.push('b').await;
     let mut agent = Agent::ours(&world, "web-1", &old).await;
-    let ask = json!({"hosts": ["web-1"], "policy": {"stages": ["pull", "switch"], "roll_back": "failed-hosts"}});
+    let before = merged(old.facts(), running(&old, 4, &Value::Null));
+    agent.say("heartbeat", before.clone()).await;
+    let generations = "/api/v1/hosts/web-1/generations";
+    eventually("its generations are known", async || {
+        world.admin.get(generations).await.1["generations"][0]["number"] == 4
+    })
+    .await;
+    let ask = json!({"hosts": ["web-1"], "policy": {"stages": ["pull", "switch"]}});
     let (_, plan) = world.admin.post("/api/v1/rollouts/plan", &ask).await;
     let mut body = ask.clone();
     body["confirm"] = plan["id"].clone();
     let (status, view) = world.admin.post("/api/v1/rollouts", &body).await;
     assert_eq!(status, 201, "{view}");
     agent.pulls(&new).await;
-    agent.switches(&new, 5, 1).await;
+    agent.switches(&new, 5, 0).await;
     let path = format!("/api/v1/rollouts/{}", view["id"].as_str().unwrap());
-    super::harness::eventually("it has ended", async || {
-        let (_, view) = world.admin.get(&path).await;
-        !["running", "rolling-back"].contains(&view["state"].as_str().unwrap())
+    eventually("it is complete", async || {
+        world.admin.get(&path).await.1["state"] == "complete"
     })
     .await;
+    let (status, view) = world
+        .admin
+        .post(&format!("{path}/roll-back"), &json!({}))
+        .await;
+    assert_eq!(status, 200, "{view}");
+    let command = agent.hear_command().await;
+    assert_eq!(command["command"], "rollback", "{command}");
+    let status = json!({"status": "ok", "command": "rollback", "exit_code": 0,
+        "command_id": command["command_id"], "seq": command["seq"]});
+    let after = merged(new.facts(), running(&old, 4, &command["command_id"]));
+    agent.say("status", merged(status, after.clone())).await;
+    agent.say("heartbeat", after).await;
+    eventually("the target is in quarantine", async || {
+        let (_, list) = world.admin.get("/api/v1/quarantine").await;
+        list["quarantine"][0]["target"]["commit"] == json!(new.commit)
+    })
+    .await;
+    let (_, host) = world.admin.get("/api/v1/hosts/web-1").await;
+    assert!(
+        host["hold"].is_object(),
+        "a rollback holds the host: {host}"
+    );
     let (_, list) = world.admin.get("/api/v1/quarantine").await;
     let commit = &list["quarantine"][0]["target"]["commit"];
     assert_eq!(*commit, json!(new.commit), "{list}");
@@ -402,7 +430,7 @@ async fn what_people_are_told_is_recorded_and_owed_over_a_restart() {
         .await;
     assert_eq!(status, 202, "{answer}");
     drop(receiver);
-    super::harness::eventually("an attempt is recorded", async || {
+    eventually("an attempt is recorded", async || {
         let (_, list) = world.admin.get("/api/v1/notifications").await;
         list["notifications"][0]["state"] == "retrying"
     })
@@ -418,7 +446,7 @@ async fn what_people_are_told_is_recorded_and_owed_over_a_restart() {
         .unwrap()
         .unwrap();
     assert!(request.starts_with("POST "), "{request}");
-    super::harness::eventually("the delivery is recorded", async || {
+    eventually("the delivery is recorded", async || {
         let (_, list) = world.admin.get("/api/v1/notifications").await;
         list["notifications"][0]["state"] == "delivered"
     })

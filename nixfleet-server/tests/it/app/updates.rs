@@ -221,7 +221,12 @@ async fn merge_and_deploy_does_what_its_plan_shows_and_only_that() {
     assert_eq!(deploy["op"], "switch");
     assert_eq!(deploy["pr"], NUMBER);
     assert_eq!(deploy["rollout"], rollout);
-    assert_eq!(deploy["generation"], 7);
+    assert_eq!(
+        deploy["generation"],
+        7,
+        "{deploys} {}",
+        world.admin.get("/api/v1/hosts/web-1").await.1
+    );
     let (_, generations) = world.admin.get("/api/v1/hosts/web-1/generations").await;
     assert_eq!(generations["generations"][0]["number"], 7);
 
@@ -284,7 +289,7 @@ async fn a_server_that_ends_during_the_merge_call_finds_out_and_merges_once() {
     forge.script.lock().unwrap().silent = true;
     let mut agent = Agent::ours(&world, "web-1", &at).await;
     let path = format!("/api/v1/updates/{NUMBER}/merge-and-deploy");
-    let body = json!({"policy": {"stages": ["pull", "switch"]}});
+    let body = json!({"policy": {"stages": ["pull", "switch"], "offline": "wait"}});
     let (status, answer) = world.admin.post(&path, &body).await;
     assert_eq!(status, 202, "{answer}");
     eventually("the call has left", async || forge.merges().len() == 1).await;
