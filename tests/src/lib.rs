@@ -5,5 +5,8 @@ pub mod browser;
 pub mod fleet;
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 pub mod forge;
+pub mod forged;
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+pub mod receiver;
 
 pub use nixfleet_server::demo::{client, existing, host, process, rows, upstream, wait, world};

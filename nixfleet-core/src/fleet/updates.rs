@@ -233,6 +233,7 @@ impl Fleet {
         }
         let hosts = plan.hosts().map(|(_, host)| host.clone());
         deploy.hosts = Targets::List(hosts.collect());
+        deploy.left_out = plan.skipped;
         Ok(order)
     }
 

@@ -52,6 +52,9 @@ pub struct Ask {
     pub kind: AskKind,
     /// A pipeline's operations; none named is those of its name.
     pub ops: Vec<Op>,
+    /// Hosts that the plan which was confirmed leaves out: they stay left out, and are listed.
+    #[serde(skip)]
+    pub left_out: Vec<SkippedHost>,
 }
 
 /// What the planner knows of a host.
@@ -239,7 +242,7 @@ pub fn plan(ask: &Ask, context: &PlanContext<'_>) -> Result<Plan, PlanError> {
     }
     let (asked, named) = asked_for(ask, context)?;
     let mut takes_part: Vec<&Candidate<'_>> = Vec::new();
-    let mut skipped = Vec::new();
+    let mut skipped = ask.left_out.clone();
     for candidate in asked {
         match skip(candidate, &ask.policy, named, context) {
             None => takes_part.push(candidate),

@@ -69,6 +69,7 @@ impl PipelineBody {
             policy: policy(self.policy, Policy::default())?,
             target: None,
             kind: AskKind::Pipeline(self.pipeline),
+            ..Ask::default()
         })
     }
 }
@@ -152,6 +153,7 @@ pub(super) async fn deploy(
         rollout,
         hosts: targets(api, hosts).await?,
         policy: policy(said, Deploy::default_policy())?,
+        left_out: Vec::new(),
     })
 }
 

@@ -82,7 +82,7 @@ impl Answer {
     }
 }
 
-pub(super) async fn read(stream: &mut TcpStream) -> Option<Request> {
+pub(crate) async fn read(stream: &mut TcpStream) -> Option<Request> {
     let mut bytes = Vec::new();
     let mut buffer = [0; 8192];
     let head_end = loop {
@@ -161,7 +161,7 @@ fn decoded(text: &str, form: bool) -> String {
 }
 
 /// Sends an answer, or what a fault makes of it. `stalled` ends when the fake lets go.
-pub(super) async fn write(
+pub(crate) async fn write(
     stream: &mut TcpStream,
     answer: &Answer,
     fault: Option<&Fault>,

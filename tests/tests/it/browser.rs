@@ -11,17 +11,17 @@ const HOST: &str = "web-1";
 const GREEN: &str = "ok ok ok ok ok";
 
 /// A person at the page.
-struct Person {
-    browser: Browser,
+pub(crate) struct Person {
+    pub(crate) browser: Browser,
 }
 
 impl Person {
-    async fn at(test: &str) -> Option<Self> {
+    pub(crate) async fn at(test: &str) -> Option<Self> {
         let browser = Browser::launch(test).await.unwrap()?;
         Some(Self { browser })
     }
 
-    async fn logs_in(&mut self, fleet: &Fleet) {
+    pub(crate) async fn logs_in(&mut self, fleet: &Fleet) {
         let origin = good(fleet.api()).origin().to_owned();
         self.browser.open(&origin).await.unwrap();
         self.waits_for("location.pathname === '/login'").await;
@@ -32,7 +32,7 @@ impl Person {
             .await;
     }
 
-    async fn sees_row(&mut self, host: &str, row: &str) {
+    pub(crate) async fn sees_row(&mut self, host: &str, row: &str) {
         let shown = format!(
             "[...document.querySelectorAll('[data-host=\"{host}\"] .dot')]\
              .map((dot) => dot.dataset.status).join(' ')"
@@ -45,7 +45,7 @@ impl Person {
         }
     }
 
-    async fn clicks(&mut self, host: &str, op: &str) {
+    pub(crate) async fn clicks(&mut self, host: &str, op: &str) {
         let button = format!("[data-host=\"{host}\"] [data-op={op}]");
         let ready =
             format!("document.querySelector('{button}').getAttribute('aria-disabled') === 'false'");
@@ -53,20 +53,20 @@ impl Person {
         self.browser.click(&button).await.unwrap();
     }
 
-    async fn opens(&mut self, host: &str, compartment: &str) {
+    pub(crate) async fn opens(&mut self, host: &str, compartment: &str) {
         let dot = format!("[data-host=\"{host}\"] [data-compartment={compartment}]");
         self.browser.click(&dot).await.unwrap();
         self.waits_for("document.querySelector('#details').open")
             .await;
     }
 
-    async fn waits_for(&mut self, condition: &str) {
+    pub(crate) async fn waits_for(&mut self, condition: &str) {
         let waited = self.browser.wait_for(condition, condition).await;
         waited.unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// Waits until an element says something that contains `text`.
-    async fn reads(&mut self, selector: &str, text: &str) {
+    pub(crate) async fn reads(&mut self, selector: &str, text: &str) {
         let text = serde_json::to_string(text).unwrap();
         self.waits_for(&format!(
             "document.querySelector('{selector}')?.textContent.includes({text})"
@@ -74,7 +74,7 @@ impl Person {
         .await;
     }
 
-    async fn had_no_trouble(&mut self) {
+    pub(crate) async fn had_no_trouble(&mut self) {
         assert_eq!(self.browser.take_troubles().await.unwrap(), [""; 0]);
     }
 }

@@ -6,3 +6,4 @@ mod fleet;
 mod forge;
 mod page_scripts;
 mod sync_traces;
+mod updates;
