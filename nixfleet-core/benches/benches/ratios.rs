@@ -213,7 +213,9 @@ fn c5_writing_a_delta(plan: Plan) {
             | Effect::Send { .. }
             | Effect::Close { .. }
             | Effect::Reply { .. }
-            | Effect::ReadRemote => None,
+            | Effect::ReadRemote
+            | Effect::Notify(_)
+            | Effect::Forge(_) => None,
         })
         .collect();
     for delta in deltas {

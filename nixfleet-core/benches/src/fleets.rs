@@ -52,6 +52,10 @@ impl Connected {
             },
             remote_configured: true,
             store_intact: true,
+            host_driven: false,
+            offline_notice: None,
+            tests_after_switch: false,
+            updates: None,
         };
         let (fleet, _) = Fleet::restore(config, Snapshot::default(), NOW);
         let mut connected = Self {
