@@ -21,12 +21,15 @@ use nixfleet_core_benches::measure::{
 use nixfleet_core_benches::scan::{fact_bytes, xor};
 use nixfleet_core_benches::wire::{BorrowedFrame, heartbeat};
 
+/// A name, and what it measures.
+type Bench = (&'static str, fn(Plan));
+
 fn main() {
     let plan = Plan::from_environment();
     if cfg!(debug_assertions) {
         println!("built without optimisation: the ratios mean nothing");
     }
-    let benches: [(&str, fn(Plan)); 8] = [
+    let benches: [Bench; 8] = [
         ("C1", c1_assessing),
         ("C3", c3_lock_hash),
         ("C4", c4_reading_a_heartbeat),

@@ -177,7 +177,7 @@ pub enum Request {
         /// Why it is merged although a condition does not hold that a reason can override.
         override_reason: Option<String>,
         /// The rollout that follows.
-        deploy: Option<Deploy>,
+        deploy: Option<Box<Deploy>>,
         /// The plan of that rollout that the person has seen and confirmed; see
         /// [`Fleet::plan_deploy`](super::Fleet::plan_deploy).
         confirm: Option<PlanId>,

@@ -133,7 +133,7 @@ impl Fleet {
                     number,
                     head,
                     reason: override_reason,
-                    deploy,
+                    deploy: deploy.map(|deploy| *deploy),
                 };
                 self.merge_pr(turn, actor, order, confirm, now)
             }

@@ -168,7 +168,7 @@ pub(super) async fn merge(
         number,
         head: ask.head,
         override_reason: ask.reason,
-        deploy,
+        deploy: deploy.map(Box::new),
         confirm: ask.confirm,
     };
     job(api.ask_for(caller, request).await?)

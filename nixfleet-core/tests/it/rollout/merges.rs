@@ -32,7 +32,7 @@ fn merge(field: &mut Field, deploy: Deploy) -> Reply {
         number: PrNumber(42),
         head: None,
         override_reason: None,
-        deploy: Some(deploy),
+        deploy: Some(Box::new(deploy)),
         confirm: Some(plan.id),
     })
 }
@@ -101,7 +101,7 @@ fn a_plan_that_changed_since_it_was_shown_merges_nothing() {
         number: PrNumber(42),
         head: None,
         override_reason: None,
-        deploy: Some(deploy.clone()),
+        deploy: Some(Box::new(deploy.clone())),
         confirm: Some(confirm),
     };
     let Reply::PlanChanged(now) = field.ask(order(shown.id)) else {
@@ -152,7 +152,7 @@ fn d12_e05_a_crash_at_any_call_merges_once_and_repeats_no_command() {
             number: PrNumber(42),
             head: None,
             override_reason: None,
-            deploy: Some(deploy),
+            deploy: Some(Box::new(deploy)),
             confirm: None,
         };
         // Whoever hears nothing asks again; the job says whether there is one.

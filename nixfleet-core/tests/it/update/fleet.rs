@@ -212,7 +212,7 @@ fn merge_pr(deploy: Option<Deploy>) -> Request {
         number: PrNumber(42),
         head: None,
         override_reason: None,
-        deploy,
+        deploy: deploy.map(Box::new),
         confirm: None,
     }
 }
