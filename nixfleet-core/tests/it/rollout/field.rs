@@ -58,12 +58,9 @@ fn config(tests_after_switch: bool, updates: Option<UpdatePolicy>) -> FleetConfi
 
 /// How long a command takes.
 pub fn takes(op: Op) -> Duration {
-    Duration::from_secs(match op {
-        Op::Pull => 20,
-        Op::Switch => 60,
-        Op::Test => 30,
-        _ => 10,
-    })
+    let seconds = [(Op::Pull, 20), (Op::Switch, 60), (Op::Test, 30)];
+    let own = seconds.iter().find(|(own, _)| *own == op);
+    Duration::from_secs(own.map_or(10, |(_, seconds)| *seconds))
 }
 
 pub struct Field {
@@ -207,9 +204,10 @@ impl Field {
         let mut records = Vec::new();
         let mut rest = Vec::new();
         for effect in effects {
-            match effect {
-                Effect::Persist(record) => records.push(*record),
-                other => rest.push(other),
+            if let Effect::Persist(record) = effect {
+                records.push(*record);
+            } else {
+                rest.push(effect);
             }
         }
         for record in &records {
@@ -527,10 +525,11 @@ impl Field {
         let id = self.fresh_id();
         let mut dispatch = Dispatch::new(op, vec![(host(index), id)]);
         dispatch.queue = queue;
-        match self.ask(Request::Dispatch(dispatch)) {
-            Reply::Dispatched(mut outcomes) => outcomes.remove(0).outcome.map(|_| id),
-            other => panic!("{other:?}"),
-        }
+        let reply = self.ask(Request::Dispatch(dispatch));
+        let Reply::Dispatched(mut outcomes) = reply else {
+            panic!("{reply:?}")
+        };
+        outcomes.remove(0).outcome.map(|_| id)
     }
 
     pub fn everybody(&self) -> Targets {
