@@ -11,7 +11,6 @@ mod world;
 
 use std::time::Duration;
 
-use crate::counts::counted;
 use nixfleet_core::Op;
 
 use checks::Checks;
@@ -138,7 +137,7 @@ fn simulation_keeps_every_law_under_seeded_faults() {
         });
     }
     let text = format!("simulation: {schedules} schedules, {commands} commands asked for");
-    counted("schedules", &text);
+    crate::counts::counted("schedules", &text);
 }
 
 #[test]
