@@ -516,7 +516,7 @@ pub fn running(to: &Revision, number: u64, command: &Value) -> Value {
         },
         "system": {
             "path": path, "booted_path": path, "configuration_revision": to.commit,
-            "profile_number": number, "reboot_required": false,
+            "generation_number": number, "reboot_required": false,
         },
         "generations": [
             {"number": number, "path": path, "commit": to.commit, "current": true},

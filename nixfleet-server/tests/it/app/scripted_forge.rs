@@ -172,15 +172,15 @@ impl Forge for ScriptedForge {
     }
 
     fn head(&self) -> BoxFuture<'_, Result<HeadCommit, Fault>> {
-        unimplemented!("the repository is the source of the desired state")
+        unreachable!("the repository is the source of the desired state")
     }
 
     fn lock_at(&self, _: CommitId) -> BoxFuture<'_, Result<Option<Vec<u8>>, Fault>> {
-        unimplemented!("the repository is the source of the desired state")
+        unreachable!("the repository is the source of the desired state")
     }
 
     fn is_ancestor(&self, _: CommitId, _: CommitId) -> BoxFuture<'_, Result<bool, Fault>> {
-        unimplemented!("the repository is the source of the desired state")
+        unreachable!("the repository is the source of the desired state")
     }
 
     fn shown(&self) -> String {

@@ -11,6 +11,15 @@ use sqlx::{Connection, SqliteConnection};
 use super::harness::{Agent, World, eventually, merged, running};
 use super::updates::with_update;
 
+/// Action, actor, peer, before, after.
+type AuditRow = (
+    String,
+    String,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+);
+
 fn night() -> Value {
     json!({"id": "night", "selector": "web-*,@eu", "zone": "Europe/Vienna",
         "classes": ["routine"], "effect": "allow", "days": ["sat", "sun"],
@@ -128,7 +137,7 @@ async fn what_a_person_changed_is_in_the_audit_trail_with_address_and_values() {
     let database = world.data().join("nixfleet.db");
     let url = format!("sqlite://{}?mode=ro", database.display());
     let mut raw = SqliteConnection::connect(&url).await.unwrap();
-    let rows: Vec<(String, String, Option<String>, Option<String>, Option<String>)> =
+    let rows: Vec<AuditRow> =
         sqlx::query_as("SELECT action, actor, peer, value_before, value_after FROM audit WHERE action IN ('window.set', 'settings') ORDER BY n")
             .fetch_all(&mut raw)
             .await

@@ -306,7 +306,15 @@ fn record() -> impl Strategy<Value = HostRecord> {
     let settings = prop_oneof![Just(HostSettings::default()), settings()];
     let held = (of(hold), settings);
     let plain = (presence, below_2_63(), any::<bool>(), held, moment());
-    (identity(), observation(), deploy(), of(tests()), plain).prop_map(
+    // Boxed: together they are too large for the stack of a test.
+    let parts = (
+        identity().boxed(),
+        observation().boxed(),
+        deploy().boxed(),
+        of(tests()).boxed(),
+        plain.boxed(),
+    );
+    parts.prop_map(
         |(
             identity,
             observation,

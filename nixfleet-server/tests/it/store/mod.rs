@@ -8,6 +8,7 @@ mod day;
 mod fleet;
 mod hosts;
 mod opening;
+mod updates;
 
 use std::path::PathBuf;
 

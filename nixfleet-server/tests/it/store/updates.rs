@@ -1,0 +1,545 @@
+//! Rollouts, updates and settings in the store, and what came before there were any.
+
+use std::time::Duration;
+
+use nixfleet_core::fleet::{
+    AuditRecord, FleetSettings, HostRecord, Input, Quarantined, Record, Request, RequestId,
+};
+use nixfleet_core::host::{Actor, DeployEvidence, DeployOutcome, HostSettings};
+use nixfleet_core::lifecycle::Target;
+use nixfleet_core::notice::{Notice, NoticeKind};
+use nixfleet_core::rollout::{Ask, HostStage, Rollout, RolloutId, RolloutState, Targets};
+use nixfleet_core::update::{MAX_MERGED, MergedUpdate, PrNumber, UpdateRecord, UpdateState};
+use nixfleet_core::window::{Window, WindowEffect, Zone};
+use nixfleet_core::{Sequence, Timestamp, lock_hash};
+use nixfleet_server::notify::{Attempt, DeliveryLog, Outcome, Owed};
+use nixfleet_server::store::{AuditVerdict, Condition, Retention, Store, StoreError};
+use sqlx::Connection;
+
+use super::Home;
+use super::day::{Day, command_id, commit, host};
+
+/// What a server of schema version 2 left behind.
+const VERSION_2: &str = include_str!("old/0002.sql");
+
+#[tokio::test]
+async fn a_database_of_version_2_is_migrated_and_everything_in_it_still_believed() {
+    let home = Home::new();
+    let mut raw = home.raw().await;
+    sqlx::raw_sql(VERSION_2).execute(&mut raw).await.unwrap();
+    raw.close().await.unwrap();
+
+    let store = home.open().await;
+    assert_eq!(store.condition(), Condition::Sound);
+    let loaded = store.load().await.unwrap();
+    assert_eq!(store.condition(), Condition::Sound, "no sum is wrong");
+    let names: Vec<&str> = loaded.hosts.iter().map(|host| host.id.as_str()).collect();
+    assert_eq!(names, ["web-1", "web-2"]);
+    assert!(
+        loaded
+            .hosts
+            .iter()
+            .all(|host| host.settings == HostSettings::default())
+    );
+    assert_eq!(loaded.hosts[1].hold.as_ref().unwrap().why, "a look");
+    assert_eq!(
+        loaded.commands.len(),
+        2,
+        "an open one and the last one that ended"
+    );
+    assert!(loaded.rollouts.is_empty());
+    assert_eq!(loaded.settings, FleetSettings::default());
+    assert_eq!(loaded.updates.state, None);
+    assert_eq!(store.verify_audit().await.unwrap(), AuditVerdict::Intact(3));
+    let deploys = store.deploys(&host("web-1"), 10).await.unwrap();
+    assert_eq!(deploys.len(), 1);
+    assert_eq!(deploys[0].outcome, DeployOutcome::Ok);
+    assert_eq!((&deploys[0].actor, deploys[0].target), (&None, None));
+
+    // The chain goes on, with fields that older rows do not have.
+    let row = AuditRecord::new(
+        Timestamp::from_seconds(9),
+        &Actor::Person("me".into()),
+        "x",
+        "y",
+    );
+    let row = row.changed(&1, &2);
+    let mut changed = loaded.hosts[0].clone();
+    changed.settings.priority = Some(7);
+    store
+        .commit(&[Record::Audit(row), Record::Host(changed.clone())])
+        .await
+        .unwrap();
+    store.close().await;
+    drop(store);
+    let store = home.open().await;
+    assert_eq!(store.verify_audit().await.unwrap(), AuditVerdict::Intact(4));
+    assert_eq!(
+        store.load().await.unwrap().hosts[0].settings,
+        changed.settings
+    );
+    assert_eq!(store.check().await, Condition::Sound);
+}
+
+#[tokio::test]
+async fn g10_what_an_audit_row_changed_and_its_peer_are_sealed_too() {
+    for statement in [
+        "UPDATE audit SET value_before = '8' WHERE n = 1",
+        "UPDATE audit SET value_after = NULL WHERE n = 1",
+        "UPDATE audit SET peer = '192.0.2.9' WHERE n = 1",
+        "UPDATE audit SET value_before = NULL, value_after = NULL, peer = NULL WHERE n = 1",
+        "UPDATE audit SET value_before = value_after, value_after = value_before WHERE n = 1",
+        "UPDATE audit SET value_before = '1' WHERE n = 2",
+    ] {
+        let home = Home::new();
+        let store = home.open().await;
+        let actor = Actor::Person("me".into());
+        let plain = AuditRecord::new(Timestamp::from_seconds(9), &actor, "x", "y");
+        let mut full = plain.clone().changed(&1, &2);
+        full.peer = Some("192.0.2.1".into());
+        store
+            .commit(&[Record::Audit(full), Record::Audit(plain)])
+            .await
+            .unwrap();
+        assert_eq!(
+            store.verify_audit().await.unwrap(),
+            AuditVerdict::Intact(2),
+            "control"
+        );
+        home.execute(statement).await;
+        let found = store.verify_audit().await.unwrap();
+        assert!(
+            matches!(found, AuditVerdict::Broken(_)),
+            "{statement}: {found:?}"
+        );
+        store.close().await;
+    }
+}
+
+fn rollout_id(number: u8) -> RolloutId {
+    RolloutId::from_bytes([number; 16])
+}
+
+/// A store and a fleet with two hosts and a rollout on both that has begun.
+async fn with_rollout(home: &Home) -> (Store, Rollout) {
+    let store = home.open().await;
+    let (mut day, mut all) = Day::start(store.load().await.unwrap());
+    all.extend(day.read('a'));
+    all.extend(day.register("web-1", 1));
+    all.extend(day.register("web-2", 2));
+    let started = day.input(Input::Request {
+        id: RequestId(1),
+        actor: Actor::Person("me".into()),
+        request: Request::StartRollout {
+            id: rollout_id(1),
+            ask: Box::new(Ask {
+                hosts: Targets::All,
+                ..Ask::default()
+            }),
+            confirm: None,
+            reason: Some("why not".into()),
+        },
+    });
+    all.extend(started);
+    store.commit(&all).await.unwrap();
+    let rollout = day.fleet.rollout(rollout_id(1)).unwrap().clone();
+    assert_eq!(rollout.state, RolloutState::Running);
+    assert_eq!(rollout.count(HostStage::Running), 2, "{rollout:?}");
+    (store, rollout)
+}
+
+#[tokio::test]
+async fn a_rollout_comes_back_as_it_was_and_so_does_its_end() {
+    let home = Home::new();
+    let (store, mut rollout) = with_rollout(&home).await;
+    store.close().await;
+    drop(store);
+    let store = home.open().await;
+    assert_eq!(store.load().await.unwrap().rollouts, [rollout.clone()]);
+    rollout.state = RolloutState::Cancelled;
+    rollout.since = Timestamp::from_seconds(2_000_000);
+    store
+        .commit(&[Record::Rollout(Box::new(rollout.clone()))])
+        .await
+        .unwrap();
+    assert_eq!(store.load().await.unwrap().rollouts, [rollout.clone()]);
+    assert_eq!(store.find_rollout(rollout.id).await.unwrap(), Some(rollout));
+    assert_eq!(store.find_rollout(rollout_id(9)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn d15_a_second_rollout_that_acts_on_a_host_is_refused_with_its_whole_batch() {
+    let home = Home::new();
+    let (store, first) = with_rollout(&home).await;
+    let second = Rollout {
+        id: rollout_id(2),
+        ..first.clone()
+    };
+    let event = Record::HostRemoved(host("web-2"));
+    let batch = [event, Record::Rollout(Box::new(second.clone()))];
+    let refused = store.commit(&batch).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Constraint(_)), "{refused}");
+    let loaded = store.load().await.unwrap();
+    assert_eq!(loaded.rollouts, std::slice::from_ref(&first));
+    assert_eq!(loaded.hosts.len(), 2, "nothing of the batch");
+
+    // One that waits for the end of the first is fine, and takes its place in one batch with it,
+    // whatever the order.
+    let mut waiting = second.clone();
+    for run in waiting.hosts.values_mut() {
+        run.state = HostStage::Waiting;
+    }
+    store
+        .commit(&[Record::Rollout(Box::new(waiting))])
+        .await
+        .unwrap();
+    let mut ended = first;
+    ended.state = RolloutState::Superseded;
+    store
+        .commit(&[
+            Record::Rollout(Box::new(second.clone())),
+            Record::Rollout(Box::new(ended.clone())),
+        ])
+        .await
+        .unwrap();
+    let mut rollouts = store.load().await.unwrap().rollouts;
+    rollouts.sort_by_key(|one| one.id);
+    assert_eq!(rollouts, [ended, second]);
+}
+
+#[tokio::test]
+async fn old_rollouts_page_into_the_past_and_only_the_last_are_loaded() {
+    let home = Home::new();
+    let (store, template) = with_rollout(&home).await;
+    let ended = |number: u8| {
+        let at = Timestamp::from_seconds(3_000_000 + i64::from(number));
+        let mut rollout = Rollout {
+            id: rollout_id(255 - number),
+            created: at,
+            since: at,
+            state: RolloutState::Complete,
+            ..template.clone()
+        };
+        for run in rollout.hosts.values_mut() {
+            run.state = HostStage::Done;
+        }
+        Record::Rollout(Box::new(rollout))
+    };
+    let all: Vec<Record> = (0..60).map(ended).collect();
+    store.commit(&all).await.unwrap();
+    let loaded = store.load().await.unwrap().rollouts;
+    assert_eq!(loaded.len(), 51, "the open one, and the last that ended");
+    assert!(loaded.iter().any(|one| one.id == template.id));
+    let mut seen = Vec::new();
+    let mut before = None;
+    loop {
+        let page = store.rollouts_before(before, 7).await.unwrap();
+        let Some(last) = page.last() else { break };
+        before = Some(last.id);
+        seen.extend(page.iter().map(|one| one.created));
+    }
+    assert_eq!(seen.len(), 61);
+    assert!(seen.is_sorted_by(|one, next| one > next), "newest first");
+}
+
+fn merged(number: u64) -> MergedUpdate {
+    MergedUpdate {
+        repo: "nixfleet/hosts".into(),
+        number: PrNumber(number),
+        title: format!("update {number}"),
+        url: String::new(),
+        author: "robot".into(),
+        head: commit('c'),
+        commit: Some(commit('a')),
+        at: Timestamp::from_seconds(1_000_000 + i64::try_from(number).unwrap()),
+        by: Some(Actor::Person("me".into())),
+        inputs: Vec::new(),
+        revert: None,
+    }
+}
+
+#[tokio::test]
+async fn updates_and_settings_come_back_as_they_were() {
+    let home = Home::new();
+    let store = home.open().await;
+    let state = UpdateState {
+        repo: "nixfleet/hosts".into(),
+        branch: "main".into(),
+        jobs: 3,
+        ..UpdateState::default()
+    };
+    let window = Window {
+        id: "night".into(),
+        selector: "web-*".parse().unwrap(),
+        zone: "UTC".into(),
+        classes: Vec::new(),
+        effect: WindowEffect::Allow,
+        days: Vec::new(),
+        from: "22:00".parse().unwrap(),
+        to: "04:00".parse().unwrap(),
+    };
+    let settings = FleetSettings {
+        windows: vec![window],
+        zones: [("UTC".to_owned(), Zone::utc())].into(),
+        quarantine: vec![Quarantined {
+            target: Target {
+                commit: commit('b'),
+                lock: Some(lock_hash(b"b")),
+            },
+            since: Timestamp::from_seconds(5),
+            by: "me".into(),
+            why: "it burnt".into(),
+        }],
+    };
+    let mut again = merged(1);
+    again.title = "told once more".into();
+    let mut batch = vec![
+        Record::Settings(Box::default()),
+        Record::Settings(Box::new(settings.clone())),
+        Record::Update(UpdateRecord::State(Box::default())),
+        Record::Update(UpdateRecord::State(Box::new(state.clone()))),
+    ];
+    let many = u64::try_from(MAX_MERGED).unwrap() + 5;
+    batch.extend((1..=many).map(|n| Record::Update(UpdateRecord::Merged(Box::new(merged(n))))));
+    batch.push(Record::Update(UpdateRecord::Merged(Box::new(
+        again.clone(),
+    ))));
+    store.commit(&batch).await.unwrap();
+    store.close().await;
+    drop(store);
+
+    let store = home.open().await;
+    let loaded = store.load().await.unwrap();
+    assert_eq!(loaded.settings, settings);
+    assert_eq!(loaded.updates.state, Some(state));
+    assert_eq!(loaded.updates.merged.len(), MAX_MERGED);
+    let oldest = store
+        .merged_before("nixfleet/hosts", Some(merged(2).at), 10)
+        .await
+        .unwrap();
+    assert_eq!(oldest, [again], "one row for each pull request (law E1)");
+    assert_eq!(
+        store.merged_before("other/repo", None, 10).await.unwrap(),
+        []
+    );
+}
+
+#[tokio::test]
+async fn a_damaged_row_of_each_new_table_is_noticed_and_left_out() {
+    for (table, statement) in [
+        (
+            "rollouts",
+            "UPDATE rollouts SET body = replace(body, '\"running\"', '\"complete\"')",
+        ),
+        (
+            "updates",
+            "UPDATE updates SET body = replace(body, 'main', 'evil')",
+        ),
+        (
+            "merged_updates",
+            "UPDATE merged_updates SET body = replace(body, 'robot', 'human')",
+        ),
+        (
+            "fleet_settings",
+            "UPDATE fleet_settings SET body = replace(body, 'burnt', 'shone')",
+        ),
+        (
+            "hosts",
+            "UPDATE hosts SET settings = NULL WHERE id = 'web-1'",
+        ),
+        (
+            "hosts",
+            "UPDATE hosts SET settings = '{\"priority\":1}' WHERE id = 'web-2'",
+        ),
+    ] {
+        let home = Home::new();
+        let (store, _) = with_rollout(&home).await;
+        let mut hosts = store.load().await.unwrap().hosts;
+        hosts[0].settings.priority = Some(5);
+        let burnt = FleetSettings {
+            quarantine: vec![Quarantined {
+                target: Target {
+                    commit: commit('b'),
+                    lock: None,
+                },
+                since: Timestamp::from_seconds(5),
+                by: "me".into(),
+                why: "it burnt".into(),
+            }],
+            ..FleetSettings::default()
+        };
+        let state = UpdateState {
+            branch: "main".into(),
+            ..UpdateState::default()
+        };
+        store
+            .commit(&[
+                Record::Host(hosts.remove(0)),
+                Record::Settings(Box::new(burnt.clone())),
+                Record::Update(UpdateRecord::State(Box::new(state))),
+                Record::Update(UpdateRecord::Merged(Box::new(merged(1)))),
+            ])
+            .await
+            .unwrap();
+        store.load().await.unwrap();
+        assert_eq!(store.condition(), Condition::Sound, "control");
+        let before = store.load().await.unwrap();
+        home.execute(statement).await;
+        let after = store.load().await.unwrap();
+        assert!(
+            matches!(store.condition(), Condition::Damaged(_)),
+            "{table}: {statement}"
+        );
+        assert_ne!(before, after, "{table}: what is rotten is left out");
+        assert!(
+            store.commit(&[]).await.is_err(),
+            "{table}: nothing is written"
+        );
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn when_each_host_got_an_update_is_told_by_its_deploys() {
+    let home = Home::new();
+    let store = home.open().await;
+    let (mut day, mut all) = Day::start(store.load().await.unwrap());
+    all.extend(day.read('a'));
+    day.now = day.now + Duration::from_secs(100);
+    all.extend(day.read('b'));
+    store.commit(&all).await.unwrap();
+    let deploy = |name: &str, letter: char, seconds: i64, outcome, number: u8| {
+        let mut record = HostRecord::new(host(name), Timestamp::from_seconds(1));
+        record.deploy = DeployEvidence {
+            outcome,
+            command: Some(command_id(number)),
+            seq: Sequence(1),
+            needs_reconcile: false,
+            at: Some(Timestamp::from_seconds(seconds)),
+            detail: None,
+        };
+        record.observation.deployed = Some(nixfleet_core::host::Deployed {
+            commit: Some(commit(letter).into()),
+            lock: None,
+            store_path: None,
+            clean: true,
+            command: Some(command_id(number)),
+            inferred: false,
+        });
+        Record::Host(record)
+    };
+    let update = merged(1);
+    store
+        .commit(&[
+            deploy("early", 'a', 999_000, DeployOutcome::Ok, 1),
+            deploy("exact", 'a', 1_000_060, DeployOutcome::Ok, 2),
+            deploy("later", 'b', 1_000_200, DeployOutcome::Ok, 3),
+            deploy("other", 'f', 1_000_200, DeployOutcome::Ok, 4),
+            deploy("failed", 'a', 1_000_200, DeployOutcome::Failed, 5),
+        ])
+        .await
+        .unwrap();
+    let arrivals = store.arrivals(&update).await.unwrap();
+    let told: Vec<(&str, i64)> = arrivals
+        .iter()
+        .map(|one| (one.host.as_str(), one.at.as_millis() / 1000))
+        .collect();
+    assert_eq!(told, [("exact", 1_000_060), ("later", 1_000_200)]);
+}
+
+#[tokio::test]
+async fn what_is_owed_is_stored_with_what_it_tells_until_it_is_delivered_or_given_up() {
+    let home = Home::new();
+    let (store, rollout) = with_rollout(&home).await;
+    let notice = Notice::new(
+        NoticeKind::RolloutStarted,
+        Timestamp::from_seconds(5),
+        "1",
+        "a rollout started",
+        "",
+    );
+    let owed = |channel: &str| Owed {
+        channel: channel.into(),
+        id: "msg_1".into(),
+        notice: notice.clone(),
+        attempts: 0,
+    };
+    let both = [owed("ntfy"), owed("webhook")];
+    let second = Rollout {
+        id: rollout_id(2),
+        ..rollout.clone()
+    };
+    let refused = store
+        .commit_and_owe(&[Record::Rollout(Box::new(second))], &both)
+        .await;
+    assert!(refused.is_err());
+    assert_eq!(
+        store.owed_notices().await.unwrap(),
+        [],
+        "neither it nor what it tells"
+    );
+    store
+        .commit_and_owe(&[Record::Rollout(Box::new(rollout))], &both)
+        .await
+        .unwrap();
+    assert_eq!(store.owed_notices().await.unwrap(), both);
+
+    let attempt = |channel, number, outcome| Attempt {
+        id: "msg_1".into(),
+        key: notice.key.clone(),
+        kind: notice.kind,
+        channel,
+        number,
+        at: Timestamp::from_seconds(6),
+        outcome,
+    };
+    let failed = Outcome::Failed {
+        why: "no answer".into(),
+        next: Timestamp::from_seconds(8),
+    };
+    store.record(attempt("ntfy", 1, failed)).await;
+    store
+        .record(attempt("webhook", 1, Outcome::Delivered))
+        .await;
+    store.close().await;
+    drop(store);
+    let store = home.open().await;
+    let left = store.owed_notices().await.unwrap();
+    assert_eq!(
+        left,
+        [Owed {
+            attempts: 1,
+            ..owed("ntfy")
+        }]
+    );
+    let given_up = Outcome::GivenUp { why: "404".into() };
+    store.record(attempt("ntfy", 2, given_up)).await;
+    assert_eq!(store.owed_notices().await.unwrap(), []);
+    let log = store.deliveries(None, 10).await.unwrap();
+    let told: Vec<(&str, &str, i64, &str)> = log
+        .iter()
+        .map(|one| {
+            (
+                one.channel.as_str(),
+                one.state.as_str(),
+                one.attempt,
+                one.title.as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("ntfy", "failed", 2, "a rollout started"),
+            ("webhook", "delivered", 1, "a rollout started"),
+            ("ntfy", "retrying", 1, "a rollout started"),
+        ]
+    );
+    assert_eq!(
+        store.deliveries(Some(log[1].id), 10).await.unwrap().len(),
+        1
+    );
+    let late = Timestamp::from_seconds(90 * 86_400);
+    store.prune(late, Retention::default(), 100).await.unwrap();
+    assert_eq!(store.deliveries(None, 10).await.unwrap(), []);
+}
