@@ -44,6 +44,8 @@ impl World {
             ("NIXFLEET_REPO", &self.upstream.remote().address()),
             ("NIXFLEET_BRANCH", "main"),
             ("NIXFLEET_VERSION_FETCH_TTL", self.setup.fetch_ttl),
+            // The story tests hosts itself, step by step.
+            ("NIXFLEET_TESTS_AFTER_SWITCH", "false"),
             ("NIXFLEET_AGENT_TOKEN", &self.agent_token),
             ("NIXFLEET_PASSWORD_HASH", &self.password_hash),
         ] {
