@@ -79,11 +79,18 @@ impl Fleet {
     #[must_use]
     pub fn opening(&self, record: &HostRecord, class: ActionClass, at: Timestamp) -> Opening {
         let settings = &self.settings;
-        let zoned = settings.windows.iter().filter_map(|window| {
-            let zone = settings.zones.get(&window.zone)?;
-            Some((window, zone))
-        });
-        opening(zoned, &labels(record), class, at)
+        let mut zoned = Vec::with_capacity(settings.windows.len());
+        for window in &settings.windows {
+            match settings.zones.get(&window.zone) {
+                Some(zone) => zoned.push((window, zone)),
+                // Nobody knows when it begins or ends: it lets nothing through.
+                None if window.concerns(class) && window.selector.matches(&labels(record)) => {
+                    return Opening::Closed(None);
+                }
+                None => {}
+            }
+        }
+        opening(zoned.into_iter(), &labels(record), class, at)
     }
 
     pub(super) fn window_for(

@@ -11,7 +11,7 @@ use crate::host::Actor;
 use crate::ids::PlanId;
 use crate::lifecycle::Target;
 use crate::op::Op;
-use crate::rollout::{HostRun, Plan, PlanError, Rollout, RolloutState, Targets};
+use crate::rollout::{ConfirmedHosts, HostRun, Plan, PlanError, Rollout, RolloutState, Targets};
 use crate::sync::Change;
 use crate::time::Timestamp;
 use crate::update::{
@@ -232,8 +232,9 @@ impl Fleet {
             return Err(NotStarted::PlanChanged(Box::new(plan)));
         }
         let hosts = plan.hosts().map(|(_, host)| host.clone());
-        deploy.hosts = Targets::List(hosts.collect());
-        deploy.left_out = plan.skipped;
+        let hosts = hosts.collect();
+        let left_out = plan.skipped;
+        deploy.hosts = Targets::Confirmed(Box::new(ConfirmedHosts { hosts, left_out }));
         Ok(order)
     }
 

@@ -18,8 +18,8 @@ mod view;
 mod world;
 
 pub use plan::{
-    Ask, AskKind, Candidate, Plan, PlanContext, PlanError, PlannedWave, SkipReason, SkippedHost,
-    Targets, plan,
+    Ask, AskKind, Candidate, ConfirmedHosts, Plan, PlanContext, PlanError, PlannedWave, SkipReason,
+    SkippedHost, Targets, plan,
 };
 pub use policy::{Canaries, InFlight, Offline, OnFailure, Policy, RollBack, Stage};
 pub use simulate::{Foresight, SimulatedEvent, Simulation, SimulationStep, simulate};

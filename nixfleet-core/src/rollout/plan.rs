@@ -25,6 +25,17 @@ pub enum Targets {
     List(Vec<HostId>),
     /// Those that a selector selects.
     Selector(Selector),
+    /// Those of a plan that somebody confirmed before its target existed.
+    Confirmed(Box<ConfirmedHosts>),
+}
+
+/// Who takes part by a confirmed plan, and who does not although it was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfirmedHosts {
+    /// Who takes part.
+    pub hosts: Vec<HostId>,
+    /// Who is left out, and stays it.
+    pub left_out: Vec<SkippedHost>,
 }
 
 /// What kind of job it is.
@@ -52,9 +63,6 @@ pub struct Ask {
     pub kind: AskKind,
     /// A pipeline's operations; none named is those of its name.
     pub ops: Vec<Op>,
-    /// Hosts that the plan which was confirmed leaves out: they stay left out, and are listed.
-    #[serde(skip)]
-    pub left_out: Vec<SkippedHost>,
 }
 
 /// What the planner knows of a host.
@@ -242,7 +250,10 @@ pub fn plan(ask: &Ask, context: &PlanContext<'_>) -> Result<Plan, PlanError> {
     }
     let (asked, named) = asked_for(ask, context)?;
     let mut takes_part: Vec<&Candidate<'_>> = Vec::new();
-    let mut skipped = ask.left_out.clone();
+    let mut skipped = match &ask.hosts {
+        Targets::Confirmed(confirmed) => confirmed.left_out.clone(),
+        Targets::All | Targets::List(_) | Targets::Selector(_) => Vec::new(),
+    };
     for candidate in asked {
         match skip(candidate, &ask.policy, named, context) {
             None => takes_part.push(candidate),
@@ -359,29 +370,29 @@ fn asked_for<'c, 'a>(
     ask: &Ask,
     context: &'c PlanContext<'a>,
 ) -> Result<(Vec<&'c Candidate<'a>>, bool), PlanError> {
-    match &ask.hosts {
+    let named = match &ask.hosts {
         Targets::All => {
             let online = |one: &&Candidate<'_>| context.is_connected(one.presence);
-            Ok((context.hosts.iter().filter(online).collect(), false))
+            return Ok((context.hosts.iter().filter(online).collect(), false));
         }
         Targets::Selector(selector) => {
             let selected = |one: &&Candidate<'_>| selector.matches(&one.labels);
-            Ok((context.hosts.iter().filter(selected).collect(), false))
+            return Ok((context.hosts.iter().filter(selected).collect(), false));
         }
-        Targets::List(hosts) => {
-            let mut found = Vec::new();
-            let mut seen = BTreeSet::new();
-            for host in hosts {
-                let one = context.hosts.iter().find(|one| one.host == host);
-                let one = one.ok_or_else(|| PlanError::UnknownHost(host.clone()))?;
-                if seen.insert(host) {
-                    found.push(one);
-                }
-            }
-            let by_person = !context.actor.is_automation();
-            Ok((found, by_person))
+        Targets::List(hosts) => hosts,
+        Targets::Confirmed(confirmed) => &confirmed.hosts,
+    };
+    let mut found = Vec::new();
+    let mut seen = BTreeSet::new();
+    for host in named {
+        let one = context.hosts.iter().find(|one| one.host == host);
+        let one = one.ok_or_else(|| PlanError::UnknownHost(host.clone()))?;
+        if seen.insert(host) {
+            found.push(one);
         }
     }
+    let by_person = !context.actor.is_automation();
+    Ok((found, by_person))
 }
 
 fn skip(

@@ -79,7 +79,6 @@ impl Updates {
                 rollout: rollout_id(number, head, now),
                 hosts: Targets::All,
                 policy: Deploy::default_policy(),
-                left_out: Vec::new(),
             });
             let work = Work::Merge { head, deploy };
             let (because, actor) = (Because::First, Actor::Automation(AUTO_MERGE.to_owned()));

@@ -12,7 +12,7 @@ use super::pull_request::PrNumber;
 use crate::host::Actor;
 use crate::ids::{CommitId, RolloutId};
 use crate::lifecycle::Target;
-use crate::rollout::{Ask, Policy, SkippedHost, Targets};
+use crate::rollout::{Ask, Policy, Targets};
 use crate::time::Timestamp;
 
 /// How often the call that merges or reverts is made at most (law E4).
@@ -41,9 +41,6 @@ pub struct Deploy {
     /// How; see [`Deploy::default_policy`].
     #[serde(default = "Deploy::default_policy")]
     pub policy: Policy,
-    /// Hosts that were asked for and that the confirmed plan leaves out.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub left_out: Vec<SkippedHost>,
 }
 
 impl Deploy {
@@ -64,7 +61,6 @@ impl Deploy {
             hosts: self.hosts.clone(),
             policy: self.policy.clone(),
             target,
-            left_out: self.left_out.clone(),
             ..Ask::default()
         }
     }

@@ -69,7 +69,6 @@ impl PipelineBody {
             policy: policy(self.policy, Policy::default())?,
             target: None,
             kind: AskKind::Pipeline(self.pipeline),
-            ..Ask::default()
         })
     }
 }
@@ -153,7 +152,6 @@ pub(super) async fn deploy(
         rollout,
         hosts: targets(api, hosts).await?,
         policy: policy(said, Deploy::default_policy())?,
-        left_out: Vec::new(),
     })
 }
 

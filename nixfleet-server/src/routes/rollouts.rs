@@ -314,7 +314,6 @@ async fn simulated(call: Call<(), SimulateBody>) -> Result<Value, Problem> {
                     rollout: RolloutId::from_bytes([0; 16]),
                     hosts: ask.hosts.clone(),
                     policy: ask.policy.clone(),
-                    left_out: Vec::new(),
                 };
                 fleet.plan_deploy(&deploy, &asker)?
             } else {

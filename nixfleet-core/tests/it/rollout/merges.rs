@@ -19,7 +19,6 @@ fn by_hand() -> UpdatePolicy {
 fn deploy(field: &Field, policy: Policy) -> Deploy {
     Deploy {
         rollout: ROLLOUT,
-        left_out: Vec::new(),
         hosts: field.everybody(),
         policy,
     }

@@ -76,9 +76,12 @@ fn a_pause_stops_new_starts_at_once_and_resume_goes_on() {
     assert_eq!(play.sent.len(), 6, "positive control");
 }
 
+/// A reason to wait, and what switches it on or off.
+type Cause = (WaitCode, fn(&mut Hosts, bool));
+
 #[test]
 fn whatever_keeps_a_host_waiting_it_starts_once_that_is_over() {
-    let set: [(WaitCode, fn(&mut Hosts, bool)); 5] = [
+    let set: [Cause; 5] = [
         (WaitCode::Held, |hosts, on| {
             hosts.all.get_mut(&name(1)).unwrap().flags.held = on
         }),

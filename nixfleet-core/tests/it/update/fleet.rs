@@ -345,7 +345,6 @@ fn a_deploy_that_cannot_be_planned_merges_nothing() {
     let mut day = Day::listed();
     let deploy = Deploy {
         rollout: RolloutId::from_bytes([7; 16]),
-        left_out: Vec::new(),
         hosts: Targets::All,
         policy: Deploy::default_policy(),
     };

@@ -38,7 +38,6 @@ fn listed() -> World {
 fn deploy() -> Deploy {
     Deploy {
         rollout: RolloutId::from_bytes([7; 16]),
-        left_out: Vec::new(),
         hosts: Targets::All,
         policy: Deploy::default_policy(),
     }

@@ -337,7 +337,6 @@ impl Model for Merging {
                 let mut order = order(42, None);
                 order.deploy = Some(Deploy {
                     rollout: RolloutId::from_bytes([7; 16]),
-                    left_out: Vec::new(),
                     hosts: Targets::All,
                     policy: Deploy::default_policy(),
                 });
