@@ -45,6 +45,7 @@
  * @property {?string} subject
  * @property {?number} commit_time
  * @property {?string} branch
+ * @property {boolean} [host_driven] Whether hosts may update inputs and push.
  *
  * @typedef {object} PendingPr
  * @property {number} number

@@ -33,7 +33,7 @@ const updates = /** @type {any} */ (fixtures.UPDATES);
 const rollout = /** @type {any} */ (fixtures.ROLLOUT);
 const plan = /** @type {any} */ (fixtures.PLAN);
 
-const about = { now: fixtures.NOW, problem: "", rollouts: new Map([[rollout.id, rollout]]), nameOf: name };
+const about = { now: fixtures.NOW, problem: "", rollouts: new Map([[rollout.id, rollout]]), nameOf: name, hostDriven: false };
 
 /** @param {Content} content @param {string} act */
 const acts = (content, act) => findAll(content, (one) => one.attributes["data-act"] === act);
@@ -110,9 +110,10 @@ test("every condition is shown with its finding, why, and what it means to peopl
 });
 
 test("updating inputs is offered where the strategy is on, and nowhere else", () => {
-  assert.equal(acts(updatesView(updates, about), "update-inputs").length, 1);
-  const { host_driven: _, ...without } = updates;
-  assert.equal(acts(updatesView(without, about), "update-inputs").length, 0);
+  const on = { ...about, hostDriven: true };
+  assert.equal(acts(updatesView(updates, on), "update-inputs").length, 1);
+  assert.equal(acts(updatesView(null, on), "update-inputs").length, 1, "without a forge, too");
+  assert.equal(acts(updatesView(updates, about), "update-inputs").length, 0);
 });
 
 test("a forge that cannot be asked is told, and so is that none is configured", () => {

@@ -11,7 +11,7 @@ import { lockDiff } from "./diff.js";
 /** @import { Content } from "../model.js" */
 /** @import { Ask, Plan } from "../rollouts/types.js" */
 /** @import { Sheet } from "../sheet.js" */
-/** @import { PrView, UpdatesView } from "./types.js" */
+/** @import { PrView } from "./types.js" */
 
 /**
  * The conditions that do not hold, as people who merge by hand should know, and the reason that
@@ -158,17 +158,15 @@ export function openRevert(sheet, number, title, direct) {
 /**
  * Updating inputs on a host.
  * @param {Sheet} sheet
- * @param {UpdatesView} updates
  * @param {string[]} hosts
  * @param {(host: string) => string} nameOf
  */
-export function openUpdateInputs(sheet, updates, hosts, nameOf) {
-  const chosen = updates.host_driven?.host ?? hosts[0];
+export function openUpdateInputs(sheet, hosts, nameOf) {
   sheet.open({
     title: "Update inputs",
     body: () => [
       h("p", {}, "One host runs nix flake update, commits and pushes. Nothing is deployed by it."),
-      field("On host", select("host", hosts.map((host) => [host, nameOf(host)]), chosen)),
+      field("On host", select("host", hosts.map((host) => [host, nameOf(host)]), hosts[0])),
       field("Input", h("input", { name: "input", autocomplete: "off" }), "Empty: all of them."),
     ],
     actions: () => [{ act: "go", text: "Update inputs", kind: "primary" }],

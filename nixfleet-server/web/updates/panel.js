@@ -35,8 +35,14 @@ export class UpdatePanel {
   }
 
   draw() {
-    const { rollouts, updates: known } = this.page.state();
-    const about = { now: Date.now(), problem: this.#problem, rollouts, nameOf: this.page.nameOf };
+    const { rollouts, updates: known, desired } = this.page.state();
+    const about = {
+      now: Date.now(),
+      problem: this.#problem,
+      rollouts,
+      nameOf: this.page.nameOf,
+      hostDriven: desired?.host_driven ?? false,
+    };
     patch(this.box, flat(updatesView(known, about)));
   }
 
@@ -84,10 +90,7 @@ export class UpdatePanel {
         break;
       }
       case "update-inputs":
-        if (known) {
-          const hosts = [...this.page.state().hosts.keys()].sort();
-          openUpdateInputs(sheet, known, hosts, nameOf);
-        }
+        openUpdateInputs(sheet, [...this.page.state().hosts.keys()].sort(), nameOf);
         break;
       case "verb":
         this.page.verb(data["rollout"] ?? "", data["verb"] ?? "", data["host"]);

@@ -84,7 +84,6 @@
  * @property {boolean} direct_revert
  * @property {JobView} [job]
  * @property {MergedView[]} merged
- * @property {?{ host: ?string }} [host_driven] Where inputs can be updated on a host.
  */
 
 export {};

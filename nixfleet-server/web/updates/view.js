@@ -55,17 +55,20 @@ const MERGEABLE = {
 
 /**
  * @param {?UpdatesView} updates
- * @param {{ now: number, problem: string, rollouts: Map<string, RolloutView>, nameOf: (host: string) => string }} about
+ * @param {{ now: number, problem: string, rollouts: Map<string, RolloutView>, nameOf: (host: string) => string, hostDriven: boolean }} about
  * @returns {Content[]}
  */
-export function updatesView(updates, { now, problem, rollouts, nameOf }) {
+export function updatesView(updates, { now, problem, rollouts, nameOf, hostDriven }) {
   if (!updates) {
-    return [h("p", { class: "note", key: "none" }, problem || "The server says nothing about updates.")];
+    return [
+      h("p", { class: "note", key: "none" }, problem || "The server says nothing about updates."),
+      hostDriven ? h("div", { class: "actions", key: "host-driven" }, updateInputs()) : null,
+    ];
   }
   const [current, ...others] = updates.prs;
   const job = updates.job;
   return [
-    checkLine(updates),
+    checkLine(updates, hostDriven),
     job ? jobView(job, job.rollout ? rollouts.get(job.rollout) : undefined, nameOf) : null,
     current ? prView(current, updates, now) : h("p", { key: "no-pr" }, "No update is open."),
     others.length > 0 ? otherPrs(others, now) : null,
@@ -73,8 +76,12 @@ export function updatesView(updates, { now, problem, rollouts, nameOf }) {
   ];
 }
 
-/** @param {UpdatesView} updates */
-function checkLine(updates) {
+function updateInputs() {
+  return button("update-inputs", "Update inputs …");
+}
+
+/** @param {UpdatesView} updates @param {boolean} hostDriven */
+function checkLine(updates, hostDriven) {
   const { checked, next_check: next, failing } = updates;
   const when = checked === undefined ? "never checked" : `checked ${clockTime(checked)}`;
   return h(
@@ -101,7 +108,7 @@ function checkLine(updates) {
       "div",
       { class: "actions" },
       button("check", "Check now"),
-      updates.host_driven ? button("update-inputs", "Update inputs …") : null,
+      hostDriven ? updateInputs() : null,
     ),
   );
 }

@@ -103,7 +103,6 @@ export const UPDATES = {
     ],
   },
   direct_revert: true,
-  host_driven: { host: "web-1" },
   job: {
     id: 7,
     kind: "merge",
