@@ -266,6 +266,17 @@ impl Bare {
         self.run(&words)
     }
 
+    /// The same change on another parent, by another committer, so that it is another commit.
+    ///
+    /// # Errors
+    /// What git said.
+    pub fn write_rebased(&self, tree: &str, parent: &str, message: &str) -> Result<String, Failed> {
+        let words = ["commit-tree", tree, "-p", parent, "-m", message];
+        let committer = [("GIT_COMMITTER_NAME", "Web Flow")];
+        let sha = self.output(&words, &[], &committer)?;
+        Ok(String::from_utf8_lossy(&sha).trim().to_owned())
+    }
+
     /// Moves a branch, if it is where it is thought to be; no old head makes it.
     ///
     /// # Errors

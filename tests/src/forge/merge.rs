@@ -53,8 +53,10 @@ pub(super) fn merge(state: &mut State, request: &Request) -> Answer {
             "Base branch was modified. Review and try the merge again.",
         );
     }
+    let fork = state.git.merge_base(&base, &head);
     if let Some(pull) = state.pulls.get_mut(&number) {
         pull.open = false;
+        pull.fork = fork;
         pull.merged = Some((commit.clone(), head));
     }
     match state.speaks {
@@ -82,7 +84,7 @@ fn made(state: &State, method: &str, base: &str, head: &str, title: &str) -> Opt
                 let parent = git.parents(commit).into_iter().next()?;
                 let tree = git.merged_tree(Some(&parent), &tip, commit)?;
                 let text = git.message(commit);
-                tip = git.write_commit(&tree, &[&tip], &text).ok()?;
+                tip = git.write_rebased(&tree, &tip, &text).ok()?;
             }
             Some(tip)
         }

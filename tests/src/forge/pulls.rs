@@ -30,6 +30,8 @@ pub struct FakePull {
     pub open: bool,
     /// The merge commit and the head that was merged.
     pub merged: Option<(String, String)>,
+    /// Where it left the branch, once it is merged.
+    pub fork: Option<String>,
     /// How often `mergeable` is still null.
     pub mergeable_null: u32,
     /// What `mergeable` and `mergeable_state` are, instead of what git says.
@@ -115,6 +117,7 @@ impl State {
             head_repo: Some(self.repo.clone()),
             open: true,
             merged: None,
+            fork: None,
             mergeable_null: 0,
             mergeable: None,
             stale: 0,

@@ -267,10 +267,10 @@ pub(super) fn changed(state: &State, number: u64) -> Vec<Value> {
 pub(super) fn ends(state: &State, number: u64) -> Option<(String, String)> {
     let pull = state.pulls.get(&number)?;
     let head = pull.head(&state.repo, &state.git)?;
-    let base = match &pull.merged {
-        Some((commit, _)) => state.git.parents(commit).first()?.clone(),
-        None => state.git.head(&pull.base_branch)?,
-    };
+    if let Some(fork) = &pull.fork {
+        return Some((fork.clone(), head));
+    }
+    let base = state.git.head(&pull.base_branch)?;
     Some((state.git.merge_base(&base, &head)?, head))
 }
 

@@ -64,10 +64,11 @@ impl World {
     }
 
     pub async fn list(&self) -> Result<Vec<PullRequest>, nixfleet_core::update::ForgeFailure> {
-        match self.forge.call(ForgeCall::List).await {
-            ForgeAnswer::Listed(listed) => listed,
-            other => panic!("{other:?}"),
-        }
+        let answer = self.forge.call(ForgeCall::List).await;
+        let ForgeAnswer::Listed(listed) = answer else {
+            panic!("{answer:?}");
+        };
+        listed
     }
 
     pub async fn read(
@@ -75,10 +76,12 @@ impl World {
         number: u64,
     ) -> Result<Option<Box<PullRequest>>, nixfleet_core::update::ForgeFailure> {
         let number = PrNumber(number);
-        match self.forge.call(ForgeCall::Read { number }).await {
-            ForgeAnswer::Read(answered, read) if answered == number => read,
-            other => panic!("{other:?}"),
-        }
+        let answer = self.forge.call(ForgeCall::Read { number }).await;
+        let ForgeAnswer::Read(answered, read) = answer else {
+            panic!("{answer:?}");
+        };
+        assert_eq!(answered, number);
+        read
     }
 
     pub async fn pull(&self, number: u64) -> PullRequest {
@@ -94,10 +97,12 @@ impl World {
             head: head.parse().unwrap(),
             method,
         };
-        match self.forge.call(call).await {
-            ForgeAnswer::Merged(answered, answer) if answered == number => answer,
-            other => panic!("{other:?}"),
-        }
+        let answer = self.forge.call(call).await;
+        let ForgeAnswer::Merged(answered, merged) = answer else {
+            panic!("{answer:?}");
+        };
+        assert_eq!(answered, number);
+        merged
     }
 
     /// The head of the branch, as git has it.

@@ -22,10 +22,11 @@ async fn world(speaks: Speaks) -> World {
 
 async fn merged(world: &World, method: MergeMethod) -> CommitId {
     let head = world.fake.open_update_pr(42, "nixpkgs");
-    match world.merge(42, &head, method).await {
-        MergeAnswer::Done { commit } => commit,
-        other => panic!("{other:?}"),
-    }
+    let answer = world.merge(42, &head, method).await;
+    let MergeAnswer::Done { commit } = answer else {
+        panic!("{answer:?}");
+    };
+    commit
 }
 
 async fn revert(forge: &dyn Forge, commit: CommitId, kind: RevertKind) -> RevertAnswer {
@@ -35,10 +36,11 @@ async fn revert(forge: &dyn Forge, commit: CommitId, kind: RevertKind) -> Revert
         commit,
         kind,
     };
-    match forge.call(call).await {
-        ForgeAnswer::Reverted(PrNumber(42), answer) => answer,
-        other => panic!("{other:?}"),
-    }
+    let answer = forge.call(call).await;
+    let ForgeAnswer::Reverted(PrNumber(42), reverted) = answer else {
+        panic!("{answer:?}");
+    };
+    reverted
 }
 
 fn lock(world: &World, name: &str) -> Vec<u8> {
@@ -146,9 +148,8 @@ async fn a_revert_that_would_undo_later_work_is_not_possible() {
     )
     .await;
     assert!(matches!(open, RevertAnswer::NotPossible(_)), "{open:?}");
-    let commit = match world.merge(42, &head, MergeMethod::Merge).await {
-        MergeAnswer::Done { commit } => commit,
-        other => panic!("{other:?}"),
+    let MergeAnswer::Done { commit } = world.merge(42, &head, MergeMethod::Merge).await else {
+        panic!("not merged");
     };
     let other = revert(
         &*world.forge,

@@ -177,8 +177,10 @@ async fn e07_every_fault_fails_the_whole_reading_and_heals_whole() {
                 }
                 Ok(fetched) => panic!("{name:?}: {fetched:?}"),
             };
-            // Dripping a short answer may be faster than the deadlines.
-            assert_eq!(why.cause, row.cause, "{name:?}: {}", why.detail);
+            // Three attempts at something passing may use up the time of a reading.
+            let in_time = why.cause == row.cause;
+            let out_of_time = row.cause.is_transient() && why.cause == RemoteCause::TimedOut;
+            assert!(in_time || out_of_time, "{name:?}: {why:?}");
             assert!(!why.detail.is_empty(), "{name:?}");
             if row.waits {
                 let asked = world.fake.requests().len();
