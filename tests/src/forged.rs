@@ -50,6 +50,7 @@ impl ForgedFleet {
             ("NIXFLEET_GITHUB_API_URL", &api),
             ("NIXFLEET_GITHUB_TOKEN", TOKEN),
             ("NIXFLEET_REQUIRED_CHECKS", "build"),
+            ("NIXFLEET_TESTS_AFTER_SWITCH", "true"),
         ];
         let all = usual.iter().chain(environment);
         let all = all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));

@@ -19,7 +19,9 @@ export function planView(plan, nameOf) {
         h("code", {}, shortCommit(plan.target.commit)),
         plan.target.lock ? [", flake.lock ", h("code", {}, plan.target.lock.slice(0, 8))] : null,
       ]
-    : "made by the first operation";
+    : plan.ops[0] === "update-inputs"
+      ? "made by the first operation"
+      : "the merge commit";
   return [
     h(
       "dl",

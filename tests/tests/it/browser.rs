@@ -53,6 +53,16 @@ impl Person {
         self.browser.click(&button).await.unwrap();
     }
 
+    /// Clicks on an element as soon as it can be seen.
+    pub(crate) async fn presses(&mut self, selector: &str) {
+        let quoted = serde_json::to_string(selector).unwrap();
+        self.waits_for(&format!(
+            "document.querySelector({quoted})?.checkVisibility()"
+        ))
+        .await;
+        self.browser.click(selector).await.unwrap();
+    }
+
     pub(crate) async fn opens(&mut self, host: &str, compartment: &str) {
         let dot = format!("[data-host=\"{host}\"] [data-compartment={compartment}]");
         self.browser.click(&dot).await.unwrap();

@@ -3,13 +3,15 @@
 use http::Method;
 use std::os::unix::fs::PermissionsExt;
 
+use nixfleet_core::Op;
 use nixfleet_core::rollout::RolloutState;
-use nixfleet_core::{Op, Phase};
-use nixfleet_tests::fleet::good;
+use nixfleet_tests::fleet::{PATIENCE, good};
 use nixfleet_tests::forged::ForgedFleet;
 use nixfleet_tests::rows::Situation;
+use nixfleet_tests::wait::until;
 use serde_json::{Value, json};
 
+use crate::browser::Person;
 use crate::fleet::paths;
 
 const WEB: &str = "web-1";
@@ -40,16 +42,41 @@ fn with_nix(fleet: &mut ForgedFleet) {
     environment.push(("PATH".to_owned(), value));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_host_updates_the_inputs_and_every_host_turns_yellow() {
     let mut fleet = ForgedFleet::create(&paths(), &BOTH, &[("NIXFLEET_HOST_DRIVEN", "true")]).await;
     with_nix(&mut fleet);
     fleet.start().await;
     fleet.bring_up(&BOTH).await;
     let before = fleet.main();
-    let ids = fleet.begin(Op::UpdateInputs, &[WEB]).await;
-    let ended = fleet.finished(&ids).await;
-    assert_eq!(ended[0].phase, Phase::Success, "{:?}", ended[0]);
+    if let Some(mut person) = Person::at("updating inputs on the page").await {
+        person.logs_in(&fleet).await;
+        person.presses("a[href='#updates']").await;
+        let button = "#updates [data-act='update-inputs']";
+        person
+            .waits_for(&format!("document.querySelector(\"{button}\")"))
+            .await;
+        person.presses(button).await;
+        let chosen = format!(
+            "(document.querySelector('#sheet [name=host]').value = '{WEB}') \
+             && document.querySelector('#sheet [data-act=go]')"
+        );
+        person.waits_for(&chosen).await;
+        person.presses("#sheet [data-act=go]").await;
+        person
+            .waits_for("!document.querySelector('#sheet').open")
+            .await;
+        person.had_no_trouble().await;
+    } else {
+        fleet.run(Op::UpdateInputs, &[WEB]).await;
+    }
+    let pushed = until(
+        PATIENCE,
+        "the push",
+        || (fleet.main() != before).then_some(()),
+        || fleet.last_words(),
+    );
+    good(pushed.await);
     let after = fleet.main();
     assert_ne!(after, before);
     {

@@ -38,15 +38,11 @@ async fn an_update_is_found_merged_and_rolled_out_while_a_person_watches() {
     let before = fleet.main();
 
     let head = fleet.forge.open_update_pr(42, "nixpkgs");
-    person.browser.click("a[href='#updates']").await.unwrap();
+    person.presses("a[href='#updates']").await;
     person
         .waits_for("document.querySelector('#updates [data-act=check]')")
         .await;
-    person
-        .browser
-        .click("#updates [data-act=check]")
-        .await
-        .unwrap();
+    person.presses("#updates [data-act=check]").await;
     let pr = fleet.listed(42, "to be listed", |_| true).await;
     assert_eq!(pr.head.to_string(), head);
     assert_eq!(pr.verdict, Verdict::Pass);
@@ -65,7 +61,7 @@ async fn an_update_is_found_merged_and_rolled_out_while_a_person_watches() {
         assert!(said.contains("42"), "{about:#}");
         assert!(lock.to_string().contains("#42"), "{about:#}");
     }
-    person.browser.click("a[href='#fleet']").await.unwrap();
+    person.presses("a[href='#fleet']").await;
     let glows = format!(
         "{pending} === 3 && [...document.querySelectorAll('.dot[data-pending=yes]')].every((dot) => \
          dot.dataset.compartment === 'lock' && dot.dataset.status === 'ok' \
@@ -77,6 +73,9 @@ async fn an_update_is_found_merged_and_rolled_out_while_a_person_watches() {
     person.waits_for(&glows).await;
     // It is never counted as plain green.
     person.reads("#total-attentions", "3 hosts").await;
+    person
+        .waits_for("document.querySelector('#view-fleet').checkVisibility()")
+        .await;
     person.browser.hover(&lock_dot(WEB)).await.unwrap();
     person
         .reads("#tooltip", "Update PR pending: nixpkgs ")
@@ -93,25 +92,15 @@ async fn an_update_is_found_merged_and_rolled_out_while_a_person_watches() {
         .await;
 
     // Merge & Deploy shows its plan first, and does exactly that.
-    person.browser.click("a[href='#updates']").await.unwrap();
+    person.presses("a[href='#updates']").await;
+    person.presses("#updates .menu summary").await;
     person
-        .browser
-        .click("#updates .menu summary")
-        .await
-        .unwrap();
-    person
-        .browser
-        .click("#updates [data-act='merge-and-deploy']")
-        .await
-        .unwrap();
+        .presses("#updates [data-act='merge-and-deploy']")
+        .await;
     person
         .waits_for("document.querySelector('#sheet [data-act=plan]')")
         .await;
-    person
-        .browser
-        .click("#sheet [data-act=plan]")
-        .await
-        .unwrap();
+    person.presses("#sheet [data-act=plan]").await;
     person
         .waits_for("document.querySelector('#sheet .plan-id')")
         .await;
@@ -126,7 +115,7 @@ async fn an_update_is_found_merged_and_rolled_out_while_a_person_watches() {
     for host in HOSTS {
         fleet.tell(host, HostCommand::Switch, Habit::Waits);
     }
-    person.browser.click("#sheet [data-act=go]").await.unwrap();
+    person.presses("#sheet [data-act=go]").await;
 
     let job = fleet
         .job(42, "the switches", |job| job.state == JobState::Switching)
@@ -183,7 +172,7 @@ async fn an_update_is_found_merged_and_rolled_out_while_a_person_watches() {
         let about = fleet.about(host).await;
         assert!(!about["attentions"].to_string().contains("update-pending"));
     }
-    person.browser.click("a[href='#fleet']").await.unwrap();
+    person.presses("a[href='#fleet']").await;
     for host in HOSTS {
         person.sees_row(host, GREEN).await;
     }
@@ -234,7 +223,7 @@ async fn a_failed_switch_stops_the_rollout_and_offers_every_way_back() {
             .any(|one| one["commit"] == old.to_string()),
         "{known:#}"
     );
-    person.browser.click("a[href='#updates']").await.unwrap();
+    person.presses("a[href='#updates']").await;
     person
         .waits_for("document.querySelector('.job')?.dataset.state === 'failed'")
         .await;
@@ -248,19 +237,11 @@ async fn a_failed_switch_stops_the_rollout_and_offers_every_way_back() {
     person.had_no_trouble().await;
 
     // The revert is a pull request, once.
-    person
-        .browser
-        .click("#updates [data-act=revert]")
-        .await
-        .unwrap();
+    person.presses("#updates [data-act=revert]").await;
     person
         .waits_for("document.querySelector('#sheet [data-act=revert]')")
         .await;
-    person
-        .browser
-        .click("#sheet [data-act=revert]")
-        .await
-        .unwrap();
+    person.presses("#sheet [data-act=revert]").await;
     let revert = fleet
         .updates_until("the revert", |updates| {
             let merged = updates.merged.iter().find(|one| one.number.0 == 42)?;
