@@ -38,7 +38,7 @@
  * Version of this interface: the major number in the upper 16 bits, the minor one in the lower.
  * Functions are added with a new minor number; with a new major number nothing need stay.
  */
-#define NIXFLEET_ABI_VERSION 65536
+#define NIXFLEET_ABI_VERSION 65537
 
 /**
  * How a call ended. Only with `NIXFLEET_STATUS_OK` something was written to out-parameters.
@@ -81,7 +81,8 @@ enum nixfleet_status
    */
   NIXFLEET_STATUS_BAD_HANDLE = 7,
   /**
-   * The command may not even wait; the code says which rule refused it.
+   * The command may not even wait, or no rollout can be planned; the code says which rule refused
+   * it.
    */
   NIXFLEET_STATUS_REFUSED = 8,
   /**
@@ -1046,6 +1047,29 @@ nixfleet_status nixfleet_lock_diff(const uint8_t *old_bytes,
                                    const uint8_t *new_bytes,
                                    size_t new_len,
                                    nixfleet_handle *out);
+
+/**
+ * Tells who would take part in a rollout, in which order. Nothing is started.
+ *
+ * `facts`, `len`: JSON: what is asked for in `ask`, the `hosts`, and what is `desired`.
+ * `out`: receives a text the caller owns: JSON with the `id` of the plan, `target`, `policy`, `ops`,
+ * `waves` and who is `skipped`. If nothing can be planned it is `NIXFLEET_STATUS_REFUSED`, and the
+ * code of the last error says why, for example `unknown-host` or `no-canary`.
+ */
+nixfleet_status nixfleet_rollout_plan(const uint8_t *facts,
+                                      size_t len,
+                                      nixfleet_handle *out);
+
+/**
+ * Tells everything that a rollout would do, if nothing else happens and commands end as assumed.
+ * Nothing is started.
+ *
+ * `facts`, `len`: as for `nixfleet_rollout_plan`; beside it `windows` and their `zones`,
+ * `assumptions` about commands, what the inputs are `updated` to, and the moment of the `start`.
+ * `out`: receives a text the caller owns: JSON with the `plan`, the `steps` with their moments, the
+ * `waits` of hosts with their reasons, the rollout at its `end`, and whether it is `complete`.
+ */
+nixfleet_status nixfleet_rollout_simulate(const uint8_t *facts, size_t len, nixfleet_handle *out);
 
 /**
  * Every table of the rules: compartments, statuses, reasons, operations, transitions and more.

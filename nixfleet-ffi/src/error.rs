@@ -7,6 +7,7 @@ use nixfleet_core::wire::WireError;
 use nixfleet_core::wire::command::StartError;
 use nixfleet_core::wire::files::FilesError;
 use nixfleet_core::wire::lock::LockErrorReport;
+use nixfleet_core::wire::rollout::RolloutError;
 
 use crate::boundary::{Out, guard};
 
@@ -30,7 +31,8 @@ pub enum Status {
     NotALock = 6,
     /// A number is no handle, not one of this kind, or was freed.
     BadHandle = 7,
-    /// The command may not even wait; the code says which rule refused it.
+    /// The command may not even wait, or no rollout can be planned; the code says which rule refused
+    /// it.
     Refused = 8,
     /// There are too many handles.
     TooManyHandles = 9,
@@ -200,6 +202,19 @@ impl From<WireError> for Failure {
                 Self::new(Status::Malformed, "malformed", text).at(field)
             }
             WireError::Field { field, .. } => Self::new(Status::Invalid, "field", text).at(field),
+        }
+    }
+}
+
+impl From<RolloutError> for Failure {
+    fn from(error: RolloutError) -> Self {
+        let text = error.to_string();
+        match error {
+            RolloutError::Wire(error) => error.into(),
+            RolloutError::Field { field, .. } => {
+                Self::new(Status::Invalid, "field", text).at(field)
+            }
+            RolloutError::NotPlanned(why) => Self::new(Status::Refused, why.code(), text),
         }
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`mod@boundary`] (the only unsafe code), [`error`] (status codes, the last error of
 //! a thread), [`handle`] (generation-checked numbers), then what is offered: [`text`], [`lock`],
-//! [`assess`], [`facts`] and its [`codes`], [`command`], [`tables`]. The conventions are told at the top of
+//! [`assess`], [`facts`] and its [`codes`], [`command`], [`rollout`], [`tables`]. The conventions are told at the top of
 //! `include/nixfleet.h`; every function is documented there and here with the same words.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![deny(missing_docs)]
@@ -19,12 +19,13 @@ pub mod error;
 pub mod facts;
 pub mod handle;
 pub mod lock;
+pub mod rollout;
 pub mod tables;
 pub mod text;
 
 /// Version of this interface: the major number in the upper 16 bits, the minor one in the lower.
 /// Functions are added with a new minor number; with a new major number nothing need stay.
-pub const NIXFLEET_ABI_VERSION: u32 = 0x0001_0000;
+pub const NIXFLEET_ABI_VERSION: u32 = 0x0001_0001;
 
 /// The examples for Rust of the guide.
 #[cfg(doctest)]

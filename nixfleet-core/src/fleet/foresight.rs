@@ -44,6 +44,23 @@ pub struct Assumptions {
     pub merged: bool,
 }
 
+impl Assumptions {
+    /// How a command on this host ends, and how long it takes.
+    pub(crate) fn foresee(&self, host: &HostId, op: Op) -> (Ended, Duration) {
+        let about = |one: &&Assumption| one.host == *host && one.op.is_none_or(|own| own == op);
+        let assumed = self.hosts.iter().find(about);
+        let ended = if assumed.is_some_and(|one| one.fails) {
+            Ended::Failed("assumed to fail".to_owned())
+        } else {
+            Ended::Good
+        };
+        let seconds = assumed.and_then(|one| one.seconds);
+        // Where nobody says, half of the time after which a person is warned.
+        let usual = op.spec().warn.unwrap_or(op.spec().hard) / 2;
+        (ended, seconds.map_or(usual, Duration::from_secs))
+    }
+}
+
 impl Fleet {
     /// What a rollout would do from now on, if nothing else happens and commands end as assumed.
     /// Planning, order, waits and windows are those of the real run.
@@ -94,11 +111,6 @@ impl Assumed<'_> {
             active_since: self.now,
         }
     }
-
-    fn assumed(&self, host: &HostId, op: Op) -> Option<&Assumption> {
-        let about = |one: &&Assumption| one.host == *host && one.op.is_none_or(|own| own == op);
-        self.assumptions.hosts.iter().find(about)
-    }
 }
 
 impl World for Assumed<'_> {
@@ -146,16 +158,7 @@ impl World for Assumed<'_> {
 
 impl Foresight for Assumed<'_> {
     fn foresee(&self, host: &HostId, op: Op) -> (Ended, Duration) {
-        let assumed = self.assumed(host, op);
-        let ended = if assumed.is_some_and(|one| one.fails) {
-            Ended::Failed("assumed to fail".to_owned())
-        } else {
-            Ended::Good
-        };
-        let seconds = assumed.and_then(|one| one.seconds);
-        // Where nobody says, half of the time after which a person is warned.
-        let usual = op.spec().warn.unwrap_or(op.spec().hard) / 2;
-        (ended, seconds.map_or(usual, Duration::from_secs))
+        self.assumptions.foresee(host, op)
     }
 
     fn begins(&mut self, _host: &HostId, _op: Op) {}

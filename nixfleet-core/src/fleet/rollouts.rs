@@ -4,7 +4,7 @@
 use super::input::Reply;
 use super::snapshot::prune_rollouts;
 use super::turn::Turn;
-use super::world::{FleetWorld, ended, request_of};
+use super::world::{FleetWorld, ended};
 use super::{AuditRecord, Fleet, Record, Timer};
 use crate::admission::{Refusal, RefusalCode, admit};
 use crate::host::{Actor, Hold};
@@ -14,7 +14,7 @@ use crate::notice::{Notice, NoticeKind};
 use crate::op::Op;
 use crate::rollout::{
     Act, Ask, AskKind, Candidate, Ended, HostStage, Plan, PlanContext, PlanError, RECONNECT_BOUND,
-    RolledBack, Rollout, RolloutState, Verb, VerbError, plan,
+    RolledBack, Rollout, RolloutState, Verb, VerbError, plan, request_of,
 };
 use crate::time::Timestamp;
 

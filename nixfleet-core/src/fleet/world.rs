@@ -2,14 +2,16 @@
 
 use super::queue::tests_failed;
 use super::{Fleet, Host};
-use crate::admission::{self, Refusal, RefusalCode, admit};
+use crate::admission::{Refusal, admit};
 use crate::compartment::{Compartment, Status};
-use crate::host::{Actor, AgentProtocol, DeployOutcome, Presence, TestVerdict};
+use crate::host::{AgentProtocol, DeployOutcome, Presence, TestVerdict};
 use crate::ids::{CommitId, HostId, RolloutId};
-use crate::lifecycle::{Command, CommandArgs, Ending, Phase, Target};
+use crate::lifecycle::{Command, Ending, Phase, Target};
 use crate::op::{Op, OpClass};
-use crate::rollout::{Ended, Health, May, Rollout, Standing, Wait, WaitCode, WayBack, World};
-use crate::window::{ActionClass, Opening};
+use crate::rollout::{
+    Ended, Health, May, Rollout, Standing, Wait, WaitCode, WayBack, World, refused, request_of,
+};
+use crate::window::ActionClass;
 
 /// The fleet as one rollout sees it. The rollout itself may be outside of the fleet meanwhile.
 pub(super) struct FleetWorld<'a> {
@@ -54,87 +56,9 @@ impl<'a> FleetWorld<'a> {
 
     fn wait(&self, host: &Host, op: Op, refusal: &Refusal) -> May {
         let record = &host.record;
-        let subject = refusal.subject.clone();
-        May::Wait(match refusal.code {
-            RefusalCode::AlreadyCurrent => return May::Already,
-            RefusalCode::Held => Wait {
-                code: WaitCode::Held,
-                subject,
-                until: record.hold.as_ref().and_then(|hold| hold.until),
-            },
-            RefusalCode::OutsideWindow => {
-                let class = ActionClass::of(op, self.class);
-                let opens = match self.fleet.opening(record, class, self.fleet.clock) {
-                    Opening::Open => None,
-                    Opening::Closed(opens) => opens,
-                };
-                Wait::until(WaitCode::OutsideWindow, opens)
-            }
-            RefusalCode::Offline | RefusalCode::NeverSeen => Wait {
-                code: WaitCode::Offline,
-                subject,
-                until: match record.presence {
-                    Presence::Offline { since } => Some(since),
-                    Presence::Online | Presence::NeverSeen => None,
-                },
-            },
-            RefusalCode::Busy => Wait {
-                code: WaitCode::Busy,
-                subject,
-                until: None,
-            },
-            RefusalCode::Quarantined => Wait::plain(WaitCode::Quarantined),
-            RefusalCode::RemoteUnreadable => Wait {
-                code: WaitCode::RemoteUnreadable,
-                subject,
-                until: None,
-            },
-            RefusalCode::GitOutdated
-            | RefusalCode::GitUnknown
-            | RefusalCode::LockOutdated
-            | RefusalCode::LockUnknown => {
-                Wait::about(WaitCode::CheckoutNotReady, refusal.sentence())
-            }
-            RefusalCode::NotPermitted
-            | RefusalCode::SecondFactorMissing
-            | RefusalCode::NotConfirmed
-            | RefusalCode::BadArgument
-            | RefusalCode::SignatureMissing
-            | RefusalCode::HoldNeedsReason
-            | RefusalCode::StillOnline
-            | RefusalCode::Dirty
-            | RefusalCode::NoPreviousGeneration
-            | RefusalCode::GenerationUnknown
-            | RefusalCode::GenerationCurrent
-            | RefusalCode::HostDrivenOff
-            | RefusalCode::PrUnknown
-            | RefusalCode::PrNotEligible
-            | RefusalCode::StoreDamaged
-            | RefusalCode::NotSupported
-            | RefusalCode::ValidationTimedOut => return May::Never(refusal.sentence()),
-        })
-    }
-}
-
-/// What a rollout asks admission.
-pub(super) fn request_of(
-    rollout: RolloutId,
-    host: &HostId,
-    op: Op,
-    target: Option<&Target>,
-    generation: Option<u64>,
-) -> admission::Request {
-    let builds = matches!(
-        op,
-        Op::Pull | Op::Switch | Op::PullSwitch | Op::ForceRebuild
-    );
-    admission::Request {
-        args: CommandArgs {
-            generation,
-            input: None,
-        },
-        target: target.copied().filter(|_| builds),
-        ..admission::Request::new(host.clone(), op, Actor::rollout(rollout))
+        let class = ActionClass::of(op, self.class);
+        let opening = || self.fleet.opening(record, class, self.fleet.clock);
+        refused(refusal, record.hold.as_ref(), record.presence, opening)
     }
 }
 

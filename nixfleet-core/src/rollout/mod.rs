@@ -6,6 +6,7 @@
 //! the ordinary admission, so that no hold, window or right has a second home. The same functions
 //! serve the real run, the simulation and the tests.
 
+mod admission;
 mod plan;
 mod policy;
 mod rollback;
@@ -17,11 +18,13 @@ mod verb;
 mod view;
 mod world;
 
+pub(crate) use admission::{refused, request_of};
 pub use plan::{
     Ask, AskKind, Candidate, ConfirmedHosts, Plan, PlanContext, PlanError, PlannedWave, SkipReason,
     SkippedHost, Targets, plan,
 };
 pub use policy::{Canaries, InFlight, Offline, OnFailure, Policy, RollBack, Stage};
+pub(crate) use simulate::simulate_watched;
 pub use simulate::{Foresight, SimulatedEvent, Simulation, SimulationStep, simulate};
 pub use state::{
     HostRun, HostStage, RolledBack, Rollout, RolloutState, Standing, Stop, Wait, WaitCode,

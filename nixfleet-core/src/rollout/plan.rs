@@ -228,6 +228,26 @@ pub enum PlanError {
     },
 }
 
+impl PlanError {
+    /// What is wrong, as a stable word.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            PlanError::UnknownHost(_) => "unknown-host",
+            PlanError::UnknownPipeline(_) => "unknown-pipeline",
+            PlanError::NotOnHosts(_) => "not-on-hosts",
+            PlanError::NoHosts(_) => "no-hosts",
+            PlanError::OnlyCanaries => "only-canaries",
+            PlanError::NoCanary(_) => "no-canary",
+            PlanError::NoTarget => "no-target",
+            PlanError::NoLock => "no-lock",
+            PlanError::Quarantined(_) => "quarantined",
+            PlanError::Policy(_) => "bad-policy",
+            PlanError::Occupied { .. } => "occupied",
+        }
+    }
+}
+
 /// Who takes part, in which order.
 ///
 /// # Errors

@@ -16,6 +16,10 @@ use crate::time::Timestamp;
 /// The most events of one simulation; a rollout ends within its bounds long before.
 pub const MAX_EVENTS: usize = 100_000;
 
+/// The most times in a row that a simulation looks at a rollout and nothing happens. A host whose
+/// agent is away and whose window opens and closes begins its wait anew each time.
+const MAX_IDLE: usize = 10_000;
+
 /// A world that can be told how a simulated command ended, and what time it is.
 pub trait Foresight: World {
     /// How a command on this host will end, and how long it takes.
@@ -82,13 +86,25 @@ pub struct Simulation {
 /// Runs a rollout to its end in the assumed world, without a person. Commands that end at the same
 /// moment end in the order in which they started.
 #[must_use]
-pub fn simulate(mut rollout: Rollout, world: &mut impl Foresight, start: Timestamp) -> Simulation {
+pub fn simulate(rollout: Rollout, world: &mut impl Foresight, start: Timestamp) -> Simulation {
+    simulate_watched(rollout, world, start, |_, _| {})
+}
+
+/// The same, with somebody who looks at the rollout each time it has been looked at.
+pub(crate) fn simulate_watched(
+    mut rollout: Rollout,
+    world: &mut impl Foresight,
+    start: Timestamp,
+    mut watch: impl FnMut(&Rollout, Timestamp),
+) -> Simulation {
     let mut now = start;
     let mut steps = Vec::new();
     let mut running: BTreeMap<(Timestamp, usize), (HostId, Op, CommandId, Ended)> = BTreeMap::new();
     let mut started = 0;
     let mut state = None;
-    while steps.len() < MAX_EVENTS {
+    let mut idle = 0;
+    while steps.len() < MAX_EVENTS && idle < MAX_IDLE {
+        let before = steps.len();
         world.now(now);
         let mut acts = Vec::new();
         while let Some(((at, n), (host, op, command, ended))) = running
@@ -105,6 +121,7 @@ pub fn simulate(mut rollout: Rollout, world: &mut impl Foresight, start: Timesta
             });
             acts.extend(rollout.ended(command, &ended, now));
             acts.extend(rollout.step(world, now));
+            watch(&rollout, now);
             begin(
                 &mut acts,
                 &mut steps,
@@ -115,6 +132,7 @@ pub fn simulate(mut rollout: Rollout, world: &mut impl Foresight, start: Timesta
             );
         }
         acts.extend(rollout.step(world, now));
+        watch(&rollout, now);
         begin(
             &mut acts,
             &mut steps,
@@ -138,6 +156,7 @@ pub fn simulate(mut rollout: Rollout, world: &mut impl Foresight, start: Timesta
             break;
         };
         now = now.max(next);
+        idle = if steps.len() == before { idle + 1 } else { 0 };
     }
     Simulation {
         steps,

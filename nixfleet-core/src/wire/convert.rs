@@ -10,7 +10,7 @@ use super::agent::{
     GenerationFacts, Heartbeat, OperationProgress, Register, RepoFacts, ServerFrame, StatusReport,
     SystemFacts, TestKeyFacts, TestProgress, TestReport, UpdateFacts,
 };
-use super::place::field_at;
+use super::place::field_of;
 use crate::claim::ClaimedRevision;
 use crate::host::{
     AgentBinary, AgentProtocol, Deployed, Generation, HostIdentity, LockReport, ObservationUpdate,
@@ -70,9 +70,10 @@ pub fn decode_server_frame(text: &str) -> Result<ServerFrame, WireError> {
     read(text)
 }
 
-fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, WireError> {
+/// JSON to a value; a field of the wrong type is named.
+pub(in crate::wire) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, WireError> {
     serde_json::from_str(text).map_err(|source| {
-        let field = field_at(text, source.line(), source.column());
+        let field = field_of(text, &source);
         if source.is_data() && !field.is_empty() {
             WireError::Type { field, source }
         } else {

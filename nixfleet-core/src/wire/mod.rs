@@ -12,6 +12,7 @@ mod heartbeat;
 pub mod lock;
 mod order;
 mod place;
+pub mod rollout;
 pub mod situation;
 
 pub use convert::{

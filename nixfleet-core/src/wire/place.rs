@@ -1,9 +1,28 @@
 //! Where in a text of JSON something is: serde says the line and the column of a value that has
 //! the wrong type, and people want the name of its field.
 
+/// The field that an error is about. An error of a value that stands last in its object or list is
+/// told at the bracket after it; of what is not there, the bracket is the place.
+pub(super) fn field_of(text: &str, error: &serde_json::Error) -> String {
+    let (line, column) = (error.line(), error.column());
+    let told = error.to_string();
+    let absent = ["missing field", "invalid length"]
+        .iter()
+        .any(|start| told.starts_with(start));
+    let mut before = text.split('\n').skip(line.saturating_sub(1));
+    let last = before.next().unwrap_or_default().as_bytes();
+    let bracket = last.get(column.saturating_sub(1));
+    let closed = bracket.is_some_and(|byte| matches!(byte, b'}' | b']'));
+    field_at(
+        text,
+        line,
+        column - usize::from(closed && !absent && column > 0),
+    )
+}
+
 /// The names from the outermost object to the value at this place, joined by dots, for example
 /// `payload.repo.dirty`; elements of lists by their number. Empty at the outermost level.
-pub(super) fn field_at(text: &str, line: usize, column: usize) -> String {
+fn field_at(text: &str, line: usize, column: usize) -> String {
     let before: usize = text
         .split_inclusive('\n')
         .take(line.saturating_sub(1))

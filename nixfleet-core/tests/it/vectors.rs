@@ -11,6 +11,7 @@ mod facts;
 mod hosts;
 mod lifecycles;
 mod locks;
+mod rollouts;
 mod rules;
 mod worlds;
 

@@ -50,6 +50,8 @@ ANSWERS = {
     "e": lambda situation: told(nixfleet.explain(situation)),
     "f": lambda situation: nixfleet.Facts.read(situation).codes(),
     "x": lambda request, conditions: told(nixfleet.admit(request, conditions)),
+    "o": lambda facts: told(nixfleet.plan_rollout(facts)),
+    "s": lambda facts: told(nixfleet.simulate_rollout(facts)),
     "n": begin,
     "v": lambda event, now: told(command.handle(event, int(now))),
     "t": lambda now: told(command.handle_timeout(int(now))),

@@ -167,6 +167,57 @@ def test_a_rule_that_says_no_is_an_exception_with_its_code():
     assert caught.value.code == "not-permitted"
 
 
+HOSTS = st.lists(
+    st.fixed_dictionaries(
+        {"host": st.sampled_from("abcd"), "settings": st.fixed_dictionaries({"canary": st.booleans()})}
+    ),
+    min_size=1,
+    max_size=4,
+    unique_by=lambda one: one["host"],
+)
+
+
+@given(HOSTS, st.integers(1, 3), st.integers(0, 3600))
+def test_a_simulation_follows_its_plan(hosts, flight, soak):
+    facts = {
+        "ask": {"policy": {"max_in_flight": {"count": flight}, "soak_seconds": soak}},
+        "hosts": hosts,
+        "desired": {"commit": "c" * 40, "lock": "d" * 64},
+    }
+    told = nixfleet.simulate_rollout(facts)
+    assert told.plan == nixfleet.plan_rollout(facts)
+    order = [host for wave in told.plan.waves for host in wave.hosts]
+    assert sorted(order) == sorted(one["host"] for one in hosts)
+    starts = [step for step in told.steps if step.event is nixfleet.RolloutEvent.STARTS]
+    assert len(starts) == 3 * len(hosts)
+    assert told.state is nixfleet.RolloutState.COMPLETE and told.complete
+    assert set(told.hosts.values()) == {nixfleet.HostStage.DONE}
+    canaries = {host for wave in told.plan.waves if wave.canary for host in wave.hosts}
+    if canaries and soak:
+        soaking = {one.host for one in told.waits if one.code is nixfleet.WaitCode.SOAKING}
+        assert soaking == set(order) - canaries
+
+
+@given(JSON)
+def test_no_question_about_a_rollout_does_more_than_raise(value):
+    for facts in (value, {"hosts": value}, {"ask": value}, {"ask": {"policy": value}}):
+        for function in (nixfleet.plan_rollout, nixfleet.simulate_rollout):
+            try:
+                function(json.dumps(facts))
+            except (nixfleet.InputError, nixfleet.RefusedError) as error:
+                assert error.code and str(error)
+
+
+def test_the_words_of_rollouts_are_those_of_the_library():
+    tables = nixfleet.tables()["rollouts"]
+    for enum, table, key in (
+        (nixfleet.RolloutState, "states", "state"),
+        (nixfleet.WaitCode, "waits", "code"),
+        (nixfleet.SkipReason, "skips", "reason"),
+    ):
+        assert [one.value for one in enum] == [row[key] for row in tables[table]]
+
+
 def test_errors_belong_to_their_thread():
     barrier = threading.Barrier(4)
     wrong = []

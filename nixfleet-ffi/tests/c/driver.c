@@ -110,6 +110,14 @@ static void ask(char letter) {
       status = nixfleet_admit(bytes(0), lengths[0], bytes(1), lengths[1], &text);
       answer_text(status, text);
       break;
+    case 'o':
+      status = nixfleet_rollout_plan(bytes(0), lengths[0], &text);
+      answer_text(status, text);
+      break;
+    case 's':
+      status = nixfleet_rollout_simulate(bytes(0), lengths[0], &text);
+      answer_text(status, text);
+      break;
     case 'n':
       status = nixfleet_command_new(bytes(0), lengths[0], strtoll(arguments[1], NULL, 10), &command);
       answer_bytes(status, "", 0);

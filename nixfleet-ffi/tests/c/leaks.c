@@ -12,6 +12,10 @@
 
 int main(int count, char **arguments) {
   static const char LOCK[] = "{\"version\": 7, \"root\": \"root\", \"nodes\": {\"root\": {}}}";
+  static const char FLEET[] =
+      "{\"hosts\": [{\"host\": \"a\"}, {\"host\": \"b\"}], \"desired\": {\"commit\": "
+      "\"cccccccccccccccccccccccccccccccccccccccc\", \"lock\": "
+      "\"dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd\"}}";
   static const char FACTS[] =
       "{\"command_id\": \"01939b0a-7c1e-7000-8000-000000000001\", \"request\": {\"op\": \"test\"}}";
   for (int round = 0; round < 100; round++) {
@@ -22,6 +26,9 @@ int main(int count, char **arguments) {
     assert(nixfleet_lock_diff(U8(LOCK), U8("{}"), &text) == NIXFLEET_STATUS_NOT_A_LOCK);
     assert(nixfleet_lock_read(U8(LOCK), &text) == NIXFLEET_STATUS_OK);
     assert(nixfleet_text_free(text) == NIXFLEET_STATUS_OK);
+    assert(nixfleet_rollout_simulate(U8(FLEET), &text) == NIXFLEET_STATUS_OK);
+    assert(nixfleet_text_free(text) == NIXFLEET_STATUS_OK);
+    assert(nixfleet_rollout_plan(U8("{}"), &text) == NIXFLEET_STATUS_REFUSED);
     assert(nixfleet_hasher_new(&hasher) == NIXFLEET_STATUS_OK);
     assert(nixfleet_hasher_update(hasher, U8(LOCK)) == NIXFLEET_STATUS_OK);
     assert(nixfleet_hasher_digest(hasher, &hash) == NIXFLEET_STATUS_OK);

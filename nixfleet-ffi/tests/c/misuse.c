@@ -74,6 +74,10 @@ static void null_pointers(void) {
   expect(nixfleet_admit(NULL, 0, U8("{}"), &out), NULL_POINTER);
   expect(nixfleet_admit(U8("{}"), NULL, 0, &out), NULL_POINTER);
   expect(nixfleet_admit(U8("{}"), U8("{}"), NULL), NULL_POINTER);
+  expect(nixfleet_rollout_plan(NULL, 0, &out), NULL_POINTER);
+  expect(nixfleet_rollout_plan(U8("{}"), NULL), NULL_POINTER);
+  expect(nixfleet_rollout_simulate(NULL, 0, &out), NULL_POINTER);
+  expect(nixfleet_rollout_simulate(U8("{}"), NULL), NULL_POINTER);
   expect(nixfleet_message(NULL, 0, &out), NULL_POINTER);
   expect(nixfleet_message(U8("{}"), NULL), NULL_POINTER);
   expect(nixfleet_facts_read(NULL, 0, &facts), NULL_POINTER);
@@ -154,10 +158,12 @@ static nixfleet_status reads(int which, const uint8_t *text, size_t len, nixflee
     case 11: return nixfleet_situation(text, len, U8("{}"), NULL, 0, NULL, 0, NULL, 0, out);
     case 12: return nixfleet_situation(U8(LOCK), text, len, NULL, 0, NULL, 0, NULL, 0, out);
     case 13: return nixfleet_situation(U8(LOCK), U8("{}"), text, len, NULL, 0, NULL, 0, out);
-    default: return nixfleet_situation(U8(LOCK), U8("{}"), NULL, 0, text, len, NULL, 0, out);
+    case 14: return nixfleet_situation(U8(LOCK), U8("{}"), NULL, 0, text, len, NULL, 0, out);
+    case 15: return nixfleet_rollout_plan(text, len, out);
+    default: return nixfleet_rollout_simulate(text, len, out);
   }
 }
-#define READERS 15
+#define READERS 17
 
 static void malformed_input(void) {
   nixfleet_handle out, command;
@@ -166,6 +172,8 @@ static void malformed_input(void) {
       "", " ", "{", "[", "nonsense", "\"", "\xff\xfe", "\xc3", "nul\0l", "[[[[[[[[", "-", "1e999999",
       "{\"op\": 7}", "{\"event\": \"none\"}", "{\"host\": []}", "{\"code\": \"no-such-code\"}",
       "{\"version\": 99999999999999999999}", "{\"gitCommit\": [1]}",
+      "{\"hosts\": [{\"host\": 7}]}", "{\"hosts\": [{\"host\": \"a\"}, {\"host\": \"a\"}]}",
+      "{\"ask\": {\"hosts\": {\"list\": [\"nobody\"]}}, \"start\": -9223372036854775808}",
   };
   for (int which = 0; which < READERS; which++) {
     for (size_t at = 0; at < sizeof TEXTS / sizeof *TEXTS; at++) {
@@ -193,6 +201,9 @@ static void malformed_input(void) {
                                  "\"request\": {\"op\": \"switch\", \"permitted\": false}}"),
                               0, &out), REFUSED);
   expect(nixfleet_command_free(command), OK);
+  expect(nixfleet_rollout_plan(U8("{\"hosts\": [{\"host\": 7}]}"), &out), MALFORMED);
+  expect(nixfleet_rollout_plan(U8("{\"hosts\": [{\"host\": \"a\"}, {\"host\": \"a\"}]}"), &out), INVALID);
+  expect(nixfleet_rollout_simulate(U8("{}"), &out), REFUSED);
 }
 
 static void huge_input(void) {

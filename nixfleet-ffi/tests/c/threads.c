@@ -19,6 +19,11 @@ static nixfleet_handle hasher, command, texts[THREADS];
 static long rounds, unguarded;
 static int race;
 
+static const char FLEET[] =
+    "{\"hosts\": [{\"host\": \"a\"}], \"desired\": {\"commit\": "
+    "\"cccccccccccccccccccccccccccccccccccccccc\", \"lock\": "
+    "\"dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd\"}}";
+
 static void *work(void *argument) {
   const int self = *(const int *)argument;
   for (long round = 0; round < rounds; round++) {
@@ -44,6 +49,10 @@ static void *work(void *argument) {
     assert(nixfleet_hasher_free(own) == NIXFLEET_STATUS_OK);
     assert(nixfleet_facts_read(U8("{}"), &facts) == NIXFLEET_STATUS_OK);
     assert(nixfleet_assess_facts_many(&facts, 1, dots) == NIXFLEET_STATUS_OK);
+    if (round % 16 == 0) {
+      assert(nixfleet_rollout_simulate(U8(FLEET), &text) == NIXFLEET_STATUS_OK);
+      assert(nixfleet_text_free(text) == NIXFLEET_STATUS_OK);
+    }
     /* All want to free the same text: one may. */
     nixfleet_status freed = nixfleet_text_free(texts[round % THREADS]);
     assert(freed == NIXFLEET_STATUS_OK || freed == NIXFLEET_STATUS_BAD_HANDLE);

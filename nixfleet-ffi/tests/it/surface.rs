@@ -14,6 +14,7 @@ use nixfleet_core::wire::WireError;
 use nixfleet_core::wire::admission::{ConditionFacts, OwnedConditions, RequestFacts};
 use nixfleet_core::wire::command::{CommandEvent, CommandFacts, TrackedCommand};
 use nixfleet_core::wire::lock::{LockErrorReport, compare, read};
+use nixfleet_core::wire::rollout::{RolloutError, RolloutFacts};
 use nixfleet_core::wire::situation::{OwnedSituation, SituationFacts};
 use nixfleet_core::{LockHasher, Timestamp, lock_hash};
 use serde::Serialize;
@@ -33,7 +34,7 @@ pub trait Surface {
     fn name(&self) -> &'static str;
     /// The letters are those of the programs: `h` hash, `i` hash in pieces, `r` read a lock, `d`
     /// compare locks, `a` assess, `m` assess many, `e` explain, `f` statuses from facts, `x` admit,
-    /// `n` new command, `v` event, `t` timeout, `p` poll the timeout, `z` free the command.
+    /// `o` plan a rollout, `s` simulate it, `n` new command, `v` event, `t` timeout, `p` poll the timeout, `z` free the command.
     fn ask(&mut self, letter: char, arguments: &[&[u8]]) -> Answer;
 }
 
@@ -63,6 +64,18 @@ fn wire(error: WireError) -> Failed {
         WireError::Type { field, .. } => failed("malformed", field, &error),
         WireError::Field { field, .. } => failed("field", field, &error),
     }
+}
+
+fn rollout(error: RolloutError) -> Failed {
+    match error {
+        RolloutError::Wire(error) => wire(error),
+        RolloutError::Field { ref field, .. } => failed("field", field, &error),
+        RolloutError::NotPlanned(ref why) => failed(why.code(), "", &error),
+    }
+}
+
+fn facts(text: &[u8]) -> Result<RolloutFacts, Failed> {
+    RolloutFacts::read(std::str::from_utf8(text).unwrap()).map_err(wire)
 }
 
 fn lock(error: LockErrorReport) -> Failed {
@@ -124,6 +137,8 @@ impl Surface for Rust {
                 let conditions = OwnedConditions::try_from(conditions).map_err(wire)?;
                 json(&conditions.report(&request))
             }
+            ('o', [text]) => json(&facts(text)?.plan().map_err(rollout)?),
+            ('s', [text]) => json(&facts(text)?.simulate().map_err(rollout)?),
             ('n', [facts, now]) => {
                 let facts: CommandFacts = serde_json::from_slice(facts).map_err(read_json)?;
                 let command = TrackedCommand::queue(facts, moment(now));

@@ -152,6 +152,33 @@ fn admission(
     missing(&case["expected"], &found, "expected")
 }
 
+/// The facts of a case stand over those of its fleet.
+fn rollout(
+    to: &mut dyn Surface,
+    told: &mut Told,
+    file: &Value,
+    case: &Value,
+) -> Result<(), String> {
+    let mut facts = file["fleets"][case["fleet"].as_str().unwrap()].clone();
+    for (key, value) in case["facts"].as_object().into_iter().flatten() {
+        facts[key] = value.clone();
+    }
+    let facts = serde_json::to_vec(&facts).unwrap();
+    let (letter, name) = match case["question"].as_str().unwrap() {
+        "plan" => ('o', "plan"),
+        "simulate" => ('s', "simulation"),
+        other => return Err(format!("{other} is no question")),
+    };
+    let found = match ask(to, told, letter, &[&facts]) {
+        Ok(text) => {
+            let text: Value = serde_json::from_slice(&text).unwrap();
+            json!({name: text})
+        }
+        Err(failed) => json!({"error": {"code": failed.code, "place": failed.place}}),
+    };
+    missing(&case["expected"], &found, "expected")
+}
+
 fn lifecycle(
     to: &mut dyn Surface,
     told: &mut Told,
@@ -225,7 +252,7 @@ fn pass(
 
 type Judge = fn(&mut dyn Surface, &mut Told, &Value, &Value) -> Result<(), String>;
 
-const FILES: [(&str, Judge); 9] = [
+const FILES: [(&str, Judge); 10] = [
     ("assessments-named", assessment),
     ("assessments-generated-1", assessment),
     ("assessments-generated-2", assessment),
@@ -235,6 +262,7 @@ const FILES: [(&str, Judge); 9] = [
     ("lock-diffs", diff),
     ("lock-errors", fault),
     ("admissions", admission),
+    ("rollouts", rollout),
 ];
 
 /// All answers of one surface to all cases; the number of cases is printed.
