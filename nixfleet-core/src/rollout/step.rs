@@ -569,11 +569,12 @@ impl Rollout {
             self.mark_all(&Wait::plain(WaitCode::Stopping), now);
             return false;
         }
-        let why = self.message.clone();
+        let why = self.message.as_deref().unwrap_or("it was stopped");
+        let no_turn = format!("the rollout ended before its turn: {why}");
         for run in self.hosts.values_mut() {
             if run.state == HostStage::Waiting {
                 run.state = HostStage::Cancelled;
-                run.message.clone_from(&why);
+                run.message = Some(no_turn.clone());
                 run.wait = None;
                 run.since = now;
             }

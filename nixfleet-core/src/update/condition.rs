@@ -313,7 +313,12 @@ fn lock_change(subject: &Subject<'_>) -> Finding {
             [] => {
                 let count = compared.inputs.len().saturating_add(compared.more);
                 Finding::Pass(format!(
-                    "{count} inputs get another revision, nothing else differs"
+                    "{count} {} another revision, nothing else differs",
+                    if count == 1 {
+                        "input gets"
+                    } else {
+                        "inputs get"
+                    }
                 ))
             }
             [first, more @ ..] => {

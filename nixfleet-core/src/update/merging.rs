@@ -61,6 +61,14 @@ impl Updates {
         now: Timestamp,
     ) -> Result<u64, UpdateRefusal> {
         let number = order.number;
+        let is_open = self
+            .state
+            .open
+            .iter()
+            .any(|known| known.pr.number == number);
+        if !is_open && !self.merged.contains_key(&number) {
+            return Err(UpdateRefusal::UnknownPr(number));
+        }
         if let Some(job) = self.open_job() {
             return Err(UpdateRefusal::Busy(job.number));
         }

@@ -8,12 +8,16 @@ import { rollout } from "./api.js";
 import { openNew, openVerb } from "./dialogs.js";
 import { openWhatIf } from "./simulate.js";
 import { rolloutView, rolloutsView } from "./view.js";
+import { stateShape } from "./words.js";
 
 /** @import { Page } from "../page.js" */
 /** @import { RolloutView } from "./types.js" */
 
 /** @param {RolloutView} one */
 export const hasEnded = (one) => ENDED_ROLLOUTS.has(one.state);
+
+/** @param {RolloutView} one */
+const wentWrong = (one) => ["error", "outdated"].includes(stateShape(one.state));
 
 export class RolloutPanel {
   /** @type {?string} */
@@ -53,10 +57,11 @@ export class RolloutPanel {
     patch(this.box, flat(rolloutsView(all, hasEnded, this.#opened, this.page.nameOf)));
   }
 
-  /** What is under way, where the fleet is looked at. */
+  /** What is under way, where the fleet is looked at; the last one also if it went wrong. */
   drawStrip() {
-    const active = [...this.page.state().rollouts.values()].filter((one) => !hasEnded(one));
-    const views = active.map((one) => rolloutView(one, this.page.nameOf, false));
+    const all = [...this.page.state().rollouts.values()].sort((one, next) => next.created - one.created);
+    const shown = all.filter((one, index) => !hasEnded(one) || (index === 0 && wentWrong(one)));
+    const views = shown.map((one) => rolloutView(one, this.page.nameOf, false));
     this.strip.hidden = views.length === 0;
     patch(this.strip, views);
   }

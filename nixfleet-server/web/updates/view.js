@@ -158,7 +158,7 @@ function prView(pr, updates, now) {
     ),
     lockDiff(pr.inputs, about(pr)),
     checks(pr.checks),
-    conditions(pr),
+    conditions(pr, updates.auto.on),
     auto(updates),
   );
 }
@@ -202,16 +202,16 @@ function checks(list) {
   return h("div", { key: "checks" }, table("Checks on its head", ["Check", "State", "What it says", "For the verdict"], rows));
 }
 
-/** @param {PrView} pr */
-function conditions(pr) {
+/** @param {PrView} pr @param {boolean} automatic */
+function conditions(pr, automatic) {
   const rows = pr.conditions.map((one) => ({ key: one.condition, state: one.finding, cells: cells(one) }));
   const failing = pr.conditions.filter((one) => one.finding !== "pass").length;
   const say = pr.eligible
     ? "Every condition of an automatic merge holds"
-    : `${failing} of ${pr.conditions.length} conditions of an automatic merge do not hold`;
+    : `${failing} of ${pr.conditions.length} conditions of an automatic merge ${failing === 1 ? "does" : "do"} not hold`;
   return h(
     "details",
-    { key: "conditions", open: !pr.eligible },
+    { key: "conditions", open: automatic && !pr.eligible },
     h("summary", {}, say),
     table("Conditions", ["Condition", "Finding", "Why", "Needed by people"], rows),
   );
