@@ -74,6 +74,7 @@ pub const NUMBERS: &[Number] = &[
     number("rollout",   "person",         rollout::PAUSE_BOUND,   "how long a rollout waits for a person until it is cancelled"),
     number("rollout",   "soak-gaps",      rollout::SOAK_GAP_BOUND, "how much longer than its soak the evidence of canaries may take"),
     number("rollout",   "visible",        rollout::VISIBLE_BOUND, "how long the desired-state source may take to show the target"),
+    number("rollout",   "patience",       rollout::HOST_PATIENCE,   "how long reasons of its own may keep a host from its next command, however they take turns"),
     number("rollout",   "return",         rollout::RECONNECT_BOUND, "how long a host may be away on the way where the policy does not wait"),
 ];
 

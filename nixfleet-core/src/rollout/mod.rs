@@ -31,8 +31,8 @@ pub use state::{
 };
 pub use step::Act;
 pub use table::{
-    PAUSE_BOUND, PIPELINES, PipelineRow, RECONNECT_BOUND, SOAK_GAP_BOUND, STATES, StateRow, VERBS,
-    VISIBLE_BOUND, VerbRow, WAITS, WaitRow, pipeline,
+    HOST_PATIENCE, PAUSE_BOUND, PIPELINES, PipelineRow, RECONNECT_BOUND, SOAK_GAP_BOUND, STATES,
+    StateRow, VERBS, VISIBLE_BOUND, VerbRow, WAITS, WaitRow, pipeline,
 };
 pub use verb::{Verb, VerbError, VerbName};
 pub(crate) use view::word;

@@ -218,6 +218,9 @@ pub struct HostRun {
     /// Why it waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<Wait>,
+    /// Since when something of its own keeps it from its next command, whatever it was meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_up_since: Option<Timestamp>,
     /// Why it failed, was skipped or cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -340,6 +343,7 @@ impl Rollout {
                 attempt: 0,
                 since: now,
                 wait: None,
+                held_up_since: None,
                 message: None,
                 before: None,
                 rolled_back: None,

@@ -1,7 +1,7 @@
 //! The machine: what may start now, and why everything else waits.
 
 use super::state::{HostStage, Rollout, RolloutState, Soak, Stop, Wait, WaitCode};
-use super::table::{PAUSE_BOUND, RECONNECT_BOUND, SOAK_GAP_BOUND};
+use super::table::{HOST_PATIENCE, PAUSE_BOUND, RECONNECT_BOUND, SOAK_GAP_BOUND};
 use super::world::{Ended, Health, May, World};
 use super::{Offline, RollBack, RolledBack, command_id};
 use crate::ids::{CommandId, HostId};
@@ -413,6 +413,7 @@ impl Rollout {
             run.before = Some(world.standing(host));
         }
         run.state = HostStage::Running;
+        run.held_up_since = None;
         run.command = Some(command);
         run.since = now;
         run.wait = None;
@@ -474,6 +475,14 @@ impl Rollout {
             (WaitCode::Offline, Offline::QueueUntil(until)) => Some(until),
             (code, _) => code.row().bound.map(|bound| run.since + bound),
         };
+        // Reasons that take turns must not keep a rollout open for ever (law D18).
+        let bound = bound.map(|bound| {
+            let patience = *run.held_up_since.get_or_insert(now) + HOST_PATIENCE;
+            match offline {
+                Offline::QueueUntil(until) => bound.min(patience.max(until)),
+                Offline::Skip | Offline::Wait => bound.min(patience),
+            }
+        });
         let opens = match wait.code {
             WaitCode::OutsideWindow | WaitCode::Held => wait.until,
             WaitCode::PreviousWave

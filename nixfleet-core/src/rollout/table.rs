@@ -25,6 +25,8 @@ pub const PAUSE_BOUND: Duration = days(7);
 pub const SOAK_GAP_BOUND: Duration = hours(24);
 /// How long the desired-state source may take to show the target (spec 05, "Merge & Deploy").
 pub const VISIBLE_BOUND: Duration = minutes(2);
+/// How long reasons of its own may keep a host from its next command, however they take turns.
+pub const HOST_PATIENCE: Duration = days(14);
 /// How long a host that was left out when offline may be away on the way: its agent restarts.
 pub const RECONNECT_BOUND: Duration = minutes(5);
 
