@@ -83,6 +83,14 @@ impl Fleet {
         let Some(command) = self.commands.get(&next) else {
             return;
         };
+        // Whoever queued it may not have known of the hold (law D9).
+        let is_held = self
+            .hosts
+            .get(id)
+            .is_some_and(|host| host.record.hold.is_some());
+        if is_held && command.op.spec().class != OpClass::Read {
+            return;
+        }
         let request = command.request();
         let moved_on = command.requested_target.is_some_and(|wanted| {
             Target::desired(&self.desired.remote).is_some_and(|now| now.commit != wanted.commit)

@@ -308,6 +308,7 @@ impl Fleet {
                 Ok(Accepted::Done)
             }
             Op::Remove => {
+                self.refuse_while_in_use(&request.host)?;
                 self.remove_host(turn, &request.host, now);
                 Ok(Accepted::Done)
             }
@@ -389,6 +390,23 @@ impl Fleet {
         ask(request, &situation)
     }
 
+    /// Law B21: a host with an active or queued command, or one that a rollout still has in hand, is
+    /// not removed.
+    fn refuse_while_in_use(&self, id: &HostId) -> Result<(), Refusal> {
+        let open = self.hosts.get(id).and_then(|host| host.open.first());
+        if let Some(command) = open.and_then(|id| self.commands.get(id)) {
+            let subject = format!("{} ({}) is open", command.op.name(), command.id);
+            return Err(Refusal::about(RefusalCode::Busy, subject));
+        }
+        match self.rollouts().find(|rollout| rollout.claims(id)) {
+            Some(rollout) => {
+                let subject = format!("rollout {} has it in hand", rollout.id);
+                Err(Refusal::about(RefusalCode::Busy, subject))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn remove_host(&mut self, turn: &mut Turn, id: &HostId, now: Timestamp) {
         if let Some(host) = self.hosts.remove(id) {
             for command in host.open.iter().chain(&host.record.last_ended) {
@@ -435,8 +453,12 @@ impl Fleet {
         };
         let ended = |hold: &crate::host::Hold| hold.until.is_some_and(|until| until <= now);
         if host.record.hold.as_ref().is_some_and(ended) {
-            host.record.hold = None;
+            let before = host.record.hold.take();
             turn.host_changed(id);
+            let actor = Actor::Automation("end of the hold".to_owned());
+            let row = AuditRecord::new(now, &actor, "release", "done").on(id);
+            turn.records
+                .push(Record::Audit(row.changed(&before, &host.record.hold)));
         }
     }
 

@@ -2,7 +2,7 @@
 //! commands (law D17).
 
 use super::input::Reply;
-use super::snapshot::prune_rollouts;
+use super::snapshot::{KEPT_ROLLOUTS, prune_rollouts};
 use super::turn::Turn;
 use super::world::{FleetWorld, ended};
 use super::{AuditRecord, Fleet, Record, Timer};
@@ -197,7 +197,7 @@ impl Fleet {
 
     /// The rollouts whose place a new one takes at their next wave; a job for the same target, or
     /// one that cannot be replaced, is in the way instead.
-    fn to_supersede(&self, plan: &Plan) -> Result<Vec<RolloutId>, PlanError> {
+    pub(super) fn to_supersede(&self, plan: &Plan) -> Result<Vec<RolloutId>, PlanError> {
         let mut others = Vec::new();
         for other in self
             .rollouts
@@ -319,6 +319,17 @@ impl Fleet {
         }
     }
 
+    /// Of the ended ones the last are kept in memory; the store keeps them all.
+    fn forget_old_rollouts(&mut self) {
+        let ended = self.rollouts.values().filter(|one| one.state.is_terminal());
+        let mut ended: Vec<_> = ended.map(|one| (one.since, one.id)).collect();
+        ended.sort_unstable();
+        let surplus = ended.len().saturating_sub(KEPT_ROLLOUTS);
+        for (_, id) in ended.into_iter().take(surplus) {
+            self.rollouts.remove(&id);
+        }
+    }
+
     fn note_ends(&mut self, turn: &mut Turn, now: Timestamp) {
         for id in std::mem::take(&mut turn.ended) {
             let Some(command) = self.commands.get(&id) else {
@@ -376,6 +387,7 @@ impl Fleet {
         }
         if after.state.is_terminal() && !before.state.is_terminal() {
             turn.look_at_all = true;
+            self.forget_old_rollouts();
         }
         for act in acts {
             self.act(turn, &after, act, now);

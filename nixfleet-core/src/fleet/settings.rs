@@ -159,27 +159,38 @@ impl Fleet {
         let Some(desired) = Target::desired(&self.desired.remote) else {
             return;
         };
-        let other = |one: &&Quarantined| one.by_rollout() && one.target.commit != desired.commit;
-        let by: Vec<String> = self
-            .settings
-            .quarantine
-            .iter()
-            .filter(other)
-            .map(|one| one.by.clone())
-            .collect();
-        let over = |host: &&mut Host| {
+        let held = self.hosts.values().filter(|host| {
             let hold = host.record.hold.as_ref();
-            hold.is_some_and(|hold| by.contains(&hold.by))
-        };
-        for host in self.hosts.values_mut().filter(over) {
+            hold.is_some_and(|hold| self.is_over(&hold.by, &desired))
+        });
+        let held: Vec<_> = held.map(|host| host.record.id.clone()).collect();
+        for id in held {
+            let Some(host) = self.hosts.get_mut(&id) else {
+                continue;
+            };
             let before = host.record.hold.take();
-            let id = host.record.id.clone();
             turn.host_changed(&id);
             let actor = Actor::Automation("newer commit".to_owned());
             let row = AuditRecord::new(now, &actor, "release", "done").on(&id);
             let row = row.because(Some("a newer commit is desired"));
             turn.records
                 .push(Record::Audit(row.changed(&before, &host.record.hold)));
+        }
+    }
+
+    /// Whether the hold that a rollout placed keeps a host from something that is not desired any
+    /// more. Of several rollouts of one target only the first is named by the quarantine.
+    fn is_over(&self, held_by: &str, desired: &Target) -> bool {
+        let Some(id) = Actor::Automation(held_by.to_owned()).as_rollout() else {
+            return false;
+        };
+        let mut quarantine = self.settings.quarantine.iter();
+        let named = quarantine.rfind(|one| one.by == held_by);
+        let target = named.map(|one| one.target);
+        let target = target.or_else(|| self.rollouts.get(&id)?.target);
+        match target {
+            Some(target) => target.commit != desired.commit,
+            None => self.quarantined(desired).is_none(),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::desired::PendingPr;
 use crate::host::Actor;
 use crate::ids::PlanId;
 use crate::lifecycle::Target;
+use crate::notice::{Notice, NoticeKind};
 use crate::op::Op;
 use crate::rollout::{ConfirmedHosts, HostRun, Plan, PlanError, Rollout, RolloutState, Targets};
 use crate::sync::Change;
@@ -27,6 +28,13 @@ enum DeployStart {
     Started {
         /// Hosts in its plan.
         targets: u32,
+    },
+    /// It ended while nobody listened.
+    Ended {
+        /// Whether the job ends well.
+        well: bool,
+        /// How it ended.
+        why: String,
     },
     /// Nothing was started; why, for people.
     NotStarted(String),
@@ -115,6 +123,10 @@ impl Fleet {
     /// The rollout that followed a merge, after a restart.
     fn deploy_goes_on(&self, order: &DeployOrder) -> DeployStart {
         match self.rollouts.get(&order.deploy.rollout) {
+            Some(rollout) if rollout.state.is_terminal() => DeployStart::Ended {
+                well: ended_well(rollout),
+                why: deploy_summary(rollout),
+            },
             Some(rollout) => DeployStart::started(rollout.hosts.len()),
             None => DeployStart::NotStarted(format!(
                 "{} is merged as {}, but its rollout is not known any more",
@@ -128,21 +140,8 @@ impl Fleet {
     pub(super) fn tell_update_job(&mut self, turn: &mut Turn, rollout: &Rollout, now: Timestamp) {
         let job = self.updates.as_ref().and_then(Updates::open_job);
         let waits = job.is_some_and(|job| job.rollout() == Some(rollout.id));
-        let totals = rollout.totals();
         if waits && rollout.state.is_terminal() {
-            let well = match rollout.state {
-                RolloutState::Complete => true,
-                // Some hosts were not there; the others are done.
-                RolloutState::Partial => totals.failed == 0,
-                RolloutState::Running
-                | RolloutState::Paused
-                | RolloutState::AwaitingApproval
-                | RolloutState::RollingBack
-                | RolloutState::Failed
-                | RolloutState::Halted
-                | RolloutState::Cancelled
-                | RolloutState::Superseded => false,
-            };
+            let well = ended_well(rollout);
             let why = deploy_summary(rollout);
             self.with_updates(turn, now, |updates, _| {
                 updates.deploy_ended(well, &why, now);
@@ -174,6 +173,10 @@ impl Fleet {
         });
         if let Some(Err(why)) = started {
             let text = format!("{number} was not reverted: {why}");
+            let body = "its rollout was rolled back: revert the update yourself";
+            let subject = format!("revert:{number}");
+            let notice = Notice::new(NoticeKind::MergeFailed, now, &subject, &text, body);
+            turn.notices.push(notice);
             self.event(turn, None, "revert-not-possible", text, now);
         }
     }
@@ -231,6 +234,8 @@ impl Fleet {
         if confirm.is_some_and(|confirmed| confirmed != plan.id) {
             return Err(NotStarted::PlanChanged(Box::new(plan)));
         }
+        // What is in the way of the rollout is in the way of the merge.
+        self.to_supersede(&plan).map_err(NotStarted::NotPlanned)?;
         let hosts = plan.hosts().map(|(_, host)| host.clone());
         let hosts = hosts.collect();
         let left_out = plan.skipped;
@@ -268,9 +273,11 @@ impl Fleet {
         let Some(number) = number else {
             return Err(Refusal::new(RefusalCode::PrUnknown));
         };
-        if merging == Some(number) {
+        let wanted = current.map(|known| known.pr.number);
+        if merging == Some(number) && wanted.is_none_or(|wanted| wanted == number) {
             return Ok(());
         }
+        let number = wanted.unwrap_or(number);
         let order = MergeOrder {
             number,
             head: None,
@@ -332,7 +339,11 @@ impl Fleet {
         now: Timestamp,
         call: impl FnOnce(&mut Updates, &crate::desired::DesiredState) -> T,
     ) -> Option<T> {
-        let automatic = self.updates.as_ref()?.policy().auto_merge;
+        let updates = self.updates.as_ref()?;
+        let by_itself = updates
+            .open_job()
+            .is_some_and(|job| job.actor.is_automation());
+        let automatic = updates.policy().auto_merge || by_itself;
         let gates = automatic.then(|| self.gates());
         let updates = self.updates.as_mut()?;
         if let Some(gates) = gates {
@@ -386,6 +397,11 @@ impl Fleet {
                     updates.deploy_progress(progress, now);
                 });
             }
+            DeployStart::Ended { well, why } => {
+                self.with_updates(turn, now, |updates, _| {
+                    updates.deploy_ended(well, &why, now);
+                });
+            }
             DeployStart::NotStarted(why) => {
                 self.with_updates(turn, now, |updates, _| {
                     updates.deploy_ended(false, &why, now);
@@ -420,6 +436,23 @@ fn progress_of(rollout: &Rollout) -> Progress {
         targets: small(rollout.hosts.len()),
         done: small(totals.done),
         failed: small(totals.failed),
+    }
+}
+
+/// Whether the job of an ended rollout ends well: every host that took part is done.
+fn ended_well(rollout: &Rollout) -> bool {
+    match rollout.state {
+        RolloutState::Complete => true,
+        // Some hosts were not there; the others are done.
+        RolloutState::Partial => rollout.totals().failed == 0,
+        RolloutState::Running
+        | RolloutState::Paused
+        | RolloutState::AwaitingApproval
+        | RolloutState::RollingBack
+        | RolloutState::Failed
+        | RolloutState::Halted
+        | RolloutState::Cancelled
+        | RolloutState::Superseded => false,
     }
 }
 

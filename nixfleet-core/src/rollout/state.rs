@@ -386,12 +386,17 @@ impl Rollout {
         }
         self.visible_by = self.visible_by.max(now + VISIBLE_BOUND);
         if let Some(soak) = &mut self.soak {
+            soak.began = now;
             soak.good_since = None;
             soak.gap = Some("the server was restarted".to_owned());
         }
         for run in self.hosts.values_mut() {
             let code = run.wait.as_ref().map(|wait| wait.code);
-            if matches!(code, Some(WaitCode::Offline | WaitCode::RemoteUnreadable)) {
+            let comes_back = matches!(
+                code,
+                Some(WaitCode::Offline | WaitCode::RemoteUnreadable | WaitCode::DesiredNotVisible)
+            );
+            if comes_back {
                 run.since = now;
             }
         }

@@ -472,7 +472,9 @@ impl Rollout {
         }
         let bound = match (wait.code, offline) {
             (WaitCode::Offline, Offline::Skip) => Some(run.since + RECONNECT_BOUND),
-            (WaitCode::Offline, Offline::QueueUntil(until)) => Some(until),
+            (WaitCode::Offline, Offline::QueueUntil(until)) => {
+                Some(until.max(run.since + RECONNECT_BOUND))
+            }
             (code, _) => code.row().bound.map(|bound| run.since + bound),
         };
         // Reasons that take turns must not keep a rollout open for ever (law D18).

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::call::{ForgeAnswer, ForgeCall, ForgeFailure, MergeAnswer, RevertAnswer, RevertKind};
 use super::condition::{Judgement, judge};
 use super::gate::Gates;
+use super::job::UNTIL_SHOWN;
 use super::job::{
     BETWEEN_MUTATIONS, Because, Deploy, Job, LOOK_AGAIN, MAX_TRIES, Progress, Stage, Work,
 };
@@ -155,6 +156,15 @@ impl Updates {
             (Stage::Calling { .. }, Work::Merge { .. }) => {
                 let because = Because::Restart;
                 job.enter(Stage::Reading { because, at: now }, now);
+            }
+            (Stage::Awaiting { commit, until, .. }, Work::Merge { .. }) => {
+                // Nobody looked while the server was away.
+                let (commit, until) = (*commit, (*until).max(now + UNTIL_SHOWN));
+                job.stage = Stage::Awaiting {
+                    commit,
+                    until,
+                    look: now,
+                };
             }
             (Stage::Deploying { commit, .. }, Work::Merge { .. }) => {
                 let commit = *commit;

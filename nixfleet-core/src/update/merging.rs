@@ -239,6 +239,9 @@ impl Updates {
         if !job.actor.is_automation() {
             return None;
         }
+        if !self.policy.auto_merge {
+            return Some("automatic merges are switched off".to_owned());
+        }
         let gates = [
             self.gates.quarantine(known.lock_hash()),
             self.gates.window(),

@@ -34,6 +34,8 @@ pub enum Admission {
     Soon(Duration),
     /// Not before this moment.
     NotBefore(Timestamp, &'static str),
+    /// Not for polling before this moment; people may still ask. Why.
+    KeptBack(Timestamp, &'static str),
 }
 
 /// What an answer said about limits.
@@ -98,14 +100,14 @@ impl Budget {
             }
             let polling = purpose == Purpose::Polling;
             if polling && window.used >= polling_share(window.limit) {
-                return Admission::NotBefore(
+                return Admission::KeptBack(
                     window.reset,
                     "polling has used its share of the quota",
                 );
             }
             if polling && window.remaining <= reserve && window.limit > 60 {
                 let why = "what is left of the quota is kept for people";
-                return Admission::NotBefore(window.reset, why);
+                return Admission::KeptBack(window.reset, why);
             }
         }
         if purpose == Purpose::Change {
@@ -236,7 +238,7 @@ mod tests {
         let mut budget = Budget::default();
         budget.note(at(0), &told(5000, 500, 600));
         let refused = budget.admit(at(1), Purpose::Polling);
-        assert!(matches!(refused, Admission::NotBefore(until, _) if until == at(600)));
+        assert!(matches!(refused, Admission::KeptBack(until, _) if until == at(600)));
         assert_eq!(budget.admit(at(1), Purpose::Asked), Admission::Now);
         assert_eq!(budget.admit(at(600), Purpose::Polling), Admission::Now);
     }

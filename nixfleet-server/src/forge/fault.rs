@@ -13,6 +13,8 @@ pub enum Fault {
         until: Timestamp,
         /// Why.
         why: &'static str,
+        /// Whether this is so for polling alone: what people ask for may leave.
+        polling_only: bool,
     },
     /// Not sent: no connection came about.
     NoConnection {
@@ -74,7 +76,7 @@ impl Fault {
     #[must_use]
     pub fn told(&self) -> String {
         match self {
-            Fault::TooEarly { until, why } => format!("{why}; the next request is at {until}"),
+            Fault::TooEarly { until, why, .. } => format!("{why}; the next request is at {until}"),
             Fault::NoConnection { why, .. } => {
                 format!("no connection to the forge (check address, name and certificate): {why}")
             }
@@ -106,6 +108,10 @@ impl Fault {
     #[must_use]
     pub fn failure(&self) -> ForgeFailure {
         let not_before = match self {
+            // Nobody else has to wait for what polling may not do.
+            Fault::TooEarly {
+                polling_only: true, ..
+            } => None,
             Fault::TooEarly { until, .. } | Fault::Limited { until, .. } => Some(*until),
             Fault::NoConnection { .. }
             | Fault::TimedOut(_)

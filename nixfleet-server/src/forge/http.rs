@@ -171,8 +171,9 @@ impl Http {
         most: usize,
         purpose: Purpose,
     ) -> Result<T, Fault> {
-        let answer = self.get(url, most, purpose).await?;
-        from_json(&answer.body)
+        let answer = self.get(url.clone(), most, purpose).await?;
+        // What cannot be used must not come back under its tag.
+        from_json(&answer.body).inspect_err(|_| lock(&self.tags).forget(&url, self.reading.name))
     }
 
     /// Asks for something to be changed: once, whatever comes of it. The answer is read without
@@ -257,7 +258,8 @@ impl Http {
         self.note(credential, status, &head, "");
         let body = body?;
         let next = self.next_page(&head)?;
-        if let Some(tag) = head.get(ETAG) {
+        let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
+        if let Some(tag) = head.get(ETAG).filter(|_| is_json) {
             let tagged = Tagged {
                 tag: tag.clone(),
                 body: body.clone(),
@@ -274,12 +276,28 @@ impl Http {
             match admission {
                 Admission::Now => return Ok(()),
                 Admission::Soon(wait) => tokio::time::sleep(wait).await,
-                Admission::NotBefore(until, why) => return Err(Fault::TooEarly { until, why }),
+                Admission::NotBefore(until, why) => {
+                    let polling_only = false;
+                    return Err(Fault::TooEarly {
+                        until,
+                        why,
+                        polling_only,
+                    });
+                }
+                Admission::KeptBack(until, why) => {
+                    let polling_only = true;
+                    return Err(Fault::TooEarly {
+                        until,
+                        why,
+                        polling_only,
+                    });
+                }
             }
         }
         Err(Fault::TooEarly {
             until: self.clock.now() + super::budget::BETWEEN_CHANGES,
             why: "other changes are under way",
+            polling_only: false,
         })
     }
 

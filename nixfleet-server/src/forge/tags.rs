@@ -56,6 +56,10 @@ impl Tags {
         }
     }
 
+    pub fn forget(&mut self, url: &Url, credential: &'static str) {
+        self.remove(&(url.as_str().to_owned(), credential));
+    }
+
     fn remove(&mut self, key: &Key) {
         if let Some(old) = self.entries.remove(key) {
             self.bytes -= old.body.len();

@@ -364,7 +364,11 @@ mod tests {
         }
         let until = Timestamp::EPOCH;
         for certain in [
-            Fault::TooEarly { until, why: "" },
+            Fault::TooEarly {
+                until,
+                why: "",
+                polling_only: false,
+            },
             Fault::NoConnection {
                 timed_out: true,
                 why: said(),
