@@ -31,7 +31,7 @@ pub struct HostObservation {
 }
 
 /// The config checkout of a host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Repo {
     /// The commit checked out.
     pub commit: CommitRef,
@@ -42,7 +42,7 @@ pub struct Repo {
 }
 
 /// What is known of the `flake.lock` in a checkout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LockReport {
     /// The agent did not say.

