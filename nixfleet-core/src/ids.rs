@@ -154,6 +154,12 @@ impl LockHash {
         HexText::of(&self.0)
     }
 
+    /// The first sixteen digits as a number: ordered like the hashes.
+    pub(crate) fn head(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+
     /// The first eight digits, for people.
     #[must_use]
     pub fn short(&self) -> String {

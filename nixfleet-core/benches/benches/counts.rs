@@ -12,7 +12,7 @@ use std::process::Command;
 
 use allocation_counter::measure;
 use nixfleet_core::admission::Check;
-use nixfleet_core::compartment::{Facts, assess, rules};
+use nixfleet_core::compartment::{Facts, HostFacts, RemoteFacts, assess, rules};
 use nixfleet_core::fleet::{Dispatch, Input, Request, RequestId};
 use nixfleet_core::host::Actor;
 use nixfleet_core::lifecycle::Event;
@@ -70,6 +70,19 @@ fn workload_named(name: &str, size: usize) {
             only_this_is_counted(&mut || {
                 for host in &hosts {
                     black_box(assess(&host.situation(&desired)));
+                }
+            });
+        }
+        "judge" => {
+            let (hosts, desired) = (mixed(size), desired());
+            let facts: Vec<HostFacts> = hosts
+                .iter()
+                .map(|host| HostFacts::of(&host.situation(&desired)))
+                .collect();
+            let remote = RemoteFacts::of(&desired, false);
+            only_this_is_counted(&mut || {
+                for host in &facts {
+                    black_box(host.judge(black_box(&remote)));
                 }
             });
         }
@@ -137,13 +150,19 @@ fn c2_instructions_grow_with_the_hosts(plan: Plan) {
     } else {
         &[1_000, 10_000, 100_000]
     };
+    for workload in ["judge", "assess"] {
+        c2_exponent(plan, workload, sizes);
+    }
+}
+
+fn c2_exponent(plan: Plan, workload: &str, sizes: &[usize]) {
     let counted: Vec<(f64, f64)> = sizes
         .iter()
-        .map(|&hosts| (hosts as f64, instructions("assess", hosts)))
+        .map(|&hosts| (hosts as f64, instructions(workload, hosts)))
         .collect();
     for (hosts, count) in &counted {
         println!(
-            "  C2: {hosts} hosts: {:.0} instructions a host",
+            "  C2: {workload}, {hosts} hosts: {:.0} instructions a host",
             count / hosts
         );
     }
@@ -158,7 +177,7 @@ fn c2_instructions_grow_with_the_hosts(plan: Plan) {
     println!("  C2: exponent {exponent:.5}");
     report_count(
         "C2",
-        "how far the exponent of instructions in hosts is from 1",
+        &format!("{workload}: how far the exponent of instructions in hosts is from 1"),
         away,
         limits,
     );

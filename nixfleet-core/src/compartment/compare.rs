@@ -22,6 +22,7 @@ impl Facts {
 impl HostFacts {
     /// Compares what is known of a host with what is desired.
     #[must_use]
+    #[inline]
     pub fn compare(&self, remote: &RemoteFacts<'_>) -> Facts {
         Facts {
             agent: self.agent,
@@ -111,10 +112,17 @@ impl HostFacts {
 }
 
 impl RemoteFacts<'_> {
-    fn relation(&self, reported: CommitRef, desired: CommitId) -> CommitRelation {
-        match self.history {
-            Some(history) => history.commits.relation(reported, desired),
-            None => CommitHistory::default().relation(reported, desired),
+    fn relation(&self, reported: &CommitRef, desired: &CommitId) -> CommitRelation {
+        match (self.history, reported) {
+            (Some(history), CommitRef::Full(commit)) => {
+                history.commits.relation_of(commit, desired)
+            }
+            (Some(history), CommitRef::Abbreviated(_)) => {
+                history.commits.relation(*reported, *desired)
+            }
+            (None, CommitRef::Full(_) | CommitRef::Abbreviated(_)) => {
+                CommitHistory::default().relation(*reported, *desired)
+            }
         }
     }
 
@@ -126,7 +134,7 @@ impl RemoteFacts<'_> {
         };
         match self.commit {
             Some(desired) if desired.starts_with(&prefix) => {
-                let same = self.relation(reported, desired) == CommitRelation::Same;
+                let same = self.relation(&reported, &desired) == CommitRelation::Same;
                 same.then_some(desired)
             }
             Some(_) | None => match self.history?.commits.resolve(&prefix) {
@@ -167,7 +175,7 @@ fn desired(known: bool) -> DesiredFact {
 pub(super) fn commit_relation(situation: &Situation<'_>) -> Option<CommitRelation> {
     let remote = RemoteFacts::of(situation.desired, situation.remote_in_grace);
     let reported = situation.observation.repo?.commit;
-    Some(remote.relation(reported, remote.commit?))
+    Some(remote.relation(&reported, remote.commit.as_ref()?))
 }
 
 fn commit(checkout: Option<&Repo>, remote: &RemoteFacts<'_>) -> CommitFact {
@@ -177,10 +185,7 @@ fn commit(checkout: Option<&Repo>, remote: &RemoteFacts<'_>) -> CommitFact {
     let Some(desired) = &remote.commit else {
         return CommitFact::Different;
     };
-    if matches!(&repo.commit, CommitRef::Full(commit) if commit == desired) {
-        return CommitFact::Current;
-    }
-    match remote.relation(repo.commit, *desired) {
+    match remote.relation(&repo.commit, desired) {
         CommitRelation::Same => CommitFact::Current,
         CommitRelation::Behind(_) => CommitFact::Behind,
         CommitRelation::Ahead(_) => CommitFact::Ahead,

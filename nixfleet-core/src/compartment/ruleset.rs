@@ -30,6 +30,30 @@ pub fn rules(facts: &Facts) -> [RuleHit; 5] {
     RULESET.decide(facts)
 }
 
+/// The same without the names of rows: statuses and reasons.
+#[inline]
+pub(super) fn statuses(facts: &Facts) -> ([Status; 5], [ReasonCode; 5]) {
+    let [agent, git, lock, system, tests] = RULESET.rows(facts);
+    let status = |row: usize| RULESET.hits[row % MAX_ROWS].status;
+    let reason = |row: usize| RULESET.hits[row % MAX_ROWS].reason;
+    (
+        [
+            status(agent),
+            status(git),
+            status(lock),
+            status(system),
+            status(tests),
+        ],
+        [
+            reason(agent),
+            reason(git),
+            reason(lock),
+            reason(system),
+            reason(tests),
+        ],
+    )
+}
+
 static RULESET: Ruleset = Ruleset::new(&TABLES);
 
 /// The most rows of all tables together.
@@ -101,6 +125,12 @@ impl Ruleset {
     /// Decides all five compartments, before any overlay.
     #[must_use]
     pub fn decide(&self, facts: &Facts) -> [RuleHit; 5] {
+        self.rows(facts).map(|row| self.hits[row % MAX_ROWS])
+    }
+
+    /// The row of each table that decides.
+    #[inline]
+    fn rows(&self, facts: &Facts) -> [usize; 5] {
         let [agents, gits, locks, systems, tests] = self.rows_of;
         let rows = self.permitted(facts);
         let agent = first(rows & agents);
@@ -111,7 +141,7 @@ impl Ruleset {
         let system = first(rows & systems);
         let rows = rows & self.then_permits[system];
         let tests = first(rows & tests);
-        [agent, git, lock, system, tests].map(|row| self.hits[row])
+        [agent, git, lock, system, tests]
     }
 
     /// The rows that the facts of a host permit.

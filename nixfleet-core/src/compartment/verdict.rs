@@ -2,7 +2,7 @@
 
 use crate::compartment::attention::AttentionSet;
 use crate::compartment::known::{HostFacts, RemoteFacts};
-use crate::compartment::ruleset::{RuleHit, rules};
+use crate::compartment::ruleset;
 use crate::compartment::table::overlay;
 use crate::compartment::{Compartment, ReasonCode, Status};
 
@@ -25,8 +25,7 @@ impl HostFacts {
     /// Judges one host, from values of fixed size alone.
     #[must_use]
     pub fn judge(&self, remote: &RemoteFacts<'_>) -> Verdict {
-        let hits = rules(&self.compare(remote));
-        let base = hits.map(|hit: RuleHit| hit.status);
+        let (base, reasons) = ruleset::statuses(&self.compare(remote));
         let mut statuses = base;
         if let Some(working) = self.working {
             for (compartment, status) in Compartment::ALL.into_iter().zip(&mut statuses) {
@@ -38,7 +37,7 @@ impl HostFacts {
         Verdict {
             statuses,
             base,
-            reasons: hits.map(|hit| hit.reason),
+            reasons,
             attentions: self.attentions.and(remote.attentions),
         }
     }
