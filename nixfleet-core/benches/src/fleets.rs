@@ -1,5 +1,6 @@
 //! Fleets of any size, with every agent connected, and what their agents say.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use nixfleet_core::desired::{Remote, RemotePolicy};
@@ -23,10 +24,31 @@ pub struct Connected {
     /// What the agents said of themselves.
     pub identity: HostIdentity,
     hosts: usize,
-    visits: usize,
-    quiet_visits: usize,
+    visits: BTreeMap<(Visited, bool), usize>,
+    ages: BTreeMap<usize, usize>,
     commands: u64,
     now: Timestamp,
+}
+
+/// Which hosts of a fleet are heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Visited {
+    /// One after the other: what is stored of most is in no cache.
+    Everyone,
+    /// The same ten out of all: what is stored of them is in the caches, so that only what the
+    /// code does counts.
+    TheSameTen,
+}
+
+impl Visited {
+    /// For people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Visited::Everyone => "of every host in turn",
+            Visited::TheSameTen => "of the same ten hosts",
+        }
+    }
 }
 
 /// The name of a host.
@@ -62,8 +84,8 @@ impl Connected {
             fleet,
             identity: HostIdentity::default(),
             hosts,
-            visits: 0,
-            quiet_visits: 0,
+            visits: BTreeMap::new(),
+            ages: BTreeMap::new(),
             commands: 0,
             now: NOW,
         };
@@ -104,18 +126,21 @@ impl Connected {
         self.hosts
     }
 
-    /// Which host's turn it is, and how old the commit is that it has: the same one as before, or
-    /// the other of two.
-    pub fn next_turn(&mut self, changes: bool) -> (usize, usize) {
-        // Each host once in every round, and never a neighbour of the last one.
-        let host = (self.visits * 7_919) % self.hosts;
-        let age = (self.visits / self.hosts + 1) % 2;
+    /// Which host's turn it is, and how old the commit is that it tells: the same one as before,
+    /// or the other of two.
+    pub fn next_turn(&mut self, visited: Visited, changes: bool) -> (usize, usize) {
+        let visits = self.visits.entry((visited, changes)).or_default();
+        let host = match visited {
+            // Each host once in every round, and never a neighbour of the last one.
+            Visited::Everyone => (*visits * 7_919) % self.hosts,
+            Visited::TheSameTen => (*visits % 10) * (self.hosts / 10),
+        };
+        *visits += 1;
+        let age = self.ages.entry(host).or_default();
         if changes {
-            self.visits += 1;
-            return (host, age);
+            *age = 1 - *age;
         }
-        self.quiet_visits += 1;
-        ((self.quiet_visits * 7_919) % self.hosts, 0)
+        (host, *age)
     }
 
     /// A frame of an agent as a report.

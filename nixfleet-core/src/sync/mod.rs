@@ -70,11 +70,12 @@ impl SyncLog {
     /// Statuses go out in few bytes if, and only if, a client that has the state just before gets
     /// exactly these statuses from them.
     pub fn publish(&mut self, change: Change) -> Option<Arc<Delta>> {
-        let compact = self.compact(&change);
-        if !self.state.apply(&change).unwrap_or(false) {
-            return None;
-        }
-        let change = compact.unwrap_or(change);
+        let change = match change {
+            Change::StatusUpdated(StatusUpdate::Whole(view)) => {
+                Change::StatusUpdated(self.state.put_status(view)?)
+            }
+            other => self.state.apply(&other).unwrap_or(false).then_some(other)?,
+        };
         self.version = self.version.next();
         let delta = Arc::new(Delta {
             version: self.version,
@@ -85,15 +86,6 @@ impl SyncLog {
             self.recent.pop_front();
         }
         Some(delta)
-    }
-
-    fn compact(&self, change: &Change) -> Option<Change> {
-        let Change::StatusUpdated(StatusUpdate::Whole(view)) = change else {
-            return None;
-        };
-        let compact = CompactStatus::of(view);
-        let read = compact.whole(&self.state)?;
-        (read == **view).then(|| Change::StatusUpdated(StatusUpdate::Compact(Box::new(compact))))
     }
 
     /// The current version.
