@@ -11,7 +11,7 @@ use nixfleet_core::compartment::{HostFacts, RemoteFacts, assess_beside};
 use nixfleet_core::fleet::Effect;
 use nixfleet_core::lock::diff;
 use nixfleet_core::sync::{ServerMessage, parts, write_frame};
-use nixfleet_core::wire::{agent_message, decode_agent_frame};
+use nixfleet_core::wire::{agent_message, borrow_agent_frame};
 use nixfleet_core::{FlakeLock, lock_hash};
 use nixfleet_core_benches::fleets::{Connected, Visited};
 use nixfleet_core_benches::hosts::{desired, mixed};
@@ -209,7 +209,7 @@ fn c4_reading_a_heartbeat(plan: Plan) {
             target: 1.2,
         }),
         repeat(|| {
-            let frame = decode_agent_frame(black_box(&text)).unwrap();
+            let frame = borrow_agent_frame(black_box(&text)).unwrap();
             black_box(agent_message(frame, &identity).unwrap());
         }),
         repeat(|| {

@@ -10,13 +10,13 @@ use nixfleet_core::fleet::{
 use nixfleet_core::host::{Actor, HostIdentity};
 use nixfleet_core::ids::ConnectionId;
 use nixfleet_core::report::AgentReport;
-use nixfleet_core::wire::{agent_message, decode_agent_frame};
+use nixfleet_core::wire::{agent_message, borrow_agent_frame};
 use nixfleet_core::{CommandId, HostId, Op, Phase, Timestamp};
 
 use crate::hosts::{NOW, desired};
 use crate::wire::heartbeat;
 
-/// A fleet with so many connected agents, each at the desired commit.
+/// A fleet with so many connected agents, every other one at the desired commit.
 #[derive(Debug)]
 pub struct Connected {
     /// The fleet.
@@ -25,7 +25,7 @@ pub struct Connected {
     pub identity: HostIdentity,
     hosts: usize,
     visits: BTreeMap<(Visited, bool), usize>,
-    ages: BTreeMap<usize, usize>,
+    ages: Vec<usize>,
     commands: u64,
     now: Timestamp,
 }
@@ -85,7 +85,8 @@ impl Connected {
             identity: HostIdentity::default(),
             hosts,
             visits: BTreeMap::new(),
-            ages: BTreeMap::new(),
+            // Half of them are behind, so that in every fleet as many fall behind as catch up.
+            ages: (0..hosts).map(|number| number % 2).collect(),
             commands: 0,
             now: NOW,
         };
@@ -100,7 +101,7 @@ impl Connected {
                 connected.identity = registration.identity.clone();
             }
             connected.hear(number, report);
-            let beat = connected.read(&heartbeat(0, 0, 0.5));
+            let beat = connected.read(&heartbeat(0, connected.ages[number], 0.5));
             connected.hear(number, beat);
         }
         connected
@@ -133,10 +134,13 @@ impl Connected {
         let host = match visited {
             // Each host once in every round, and never a neighbour of the last one.
             Visited::Everyone => (*visits * 7_919) % self.hosts,
-            Visited::TheSameTen => (*visits % 10) * (self.hosts / 10),
+            // Neighbours are of different parity.
+            Visited::TheSameTen => {
+                (*visits % 10) * (self.hosts / 10) + *visits % 2 * usize::from(self.hosts > 10)
+            }
         };
         *visits += 1;
-        let age = self.ages.entry(host).or_default();
+        let age = &mut self.ages[host];
         if changes {
             *age = 1 - *age;
         }
@@ -146,7 +150,7 @@ impl Connected {
     /// A frame of an agent as a report.
     #[must_use]
     pub fn read(&self, text: &str) -> AgentReport {
-        agent_message(decode_agent_frame(text).unwrap(), &self.identity)
+        agent_message(borrow_agent_frame(text).unwrap(), &self.identity)
             .unwrap()
             .unwrap()
     }
