@@ -32,6 +32,7 @@ pub use input::{
     Accepted, Decision, Dispatch, Dispatched, Input, Reading, Reply, Request, RequestId,
 };
 pub use publish::{ClickReport, CompartmentReport, HostReport};
+pub use queue::rank as queue_rank;
 pub use settings::{FleetSettings, Quarantined};
 pub use snapshot::{HostRecord, KEPT_ROLLOUTS, Snapshot};
 
