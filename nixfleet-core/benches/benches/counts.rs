@@ -16,11 +16,13 @@ use nixfleet_core::compartment::{Facts, HostFacts, RemoteFacts, assess, rules};
 use nixfleet_core::fleet::{Dispatch, Input, Request, RequestId};
 use nixfleet_core::host::Actor;
 use nixfleet_core::lifecycle::Event;
+use nixfleet_core::sync::write_frame;
+use nixfleet_core::wire::{agent_message, borrow_agent_frame};
 use nixfleet_core::{CommandId, Op};
 use nixfleet_core_benches::fleets::{Connected, Visited, host};
 use nixfleet_core_benches::hosts::{NOW, desired, mixed};
 use nixfleet_core_benches::measure::{Limits, Plan, report_count, wanted};
-use nixfleet_core_benches::wire::heartbeat;
+use nixfleet_core_benches::wire::{BorrowedFrame, heartbeat};
 
 const MEASURED: &str = "--measured-workload";
 
@@ -46,6 +48,35 @@ fn main() {
     }
     if wanted("C2") {
         c2_instructions_grow_with_the_hosts(plan);
+    }
+    for (id, what, subject, reference, gate, target) in [
+        (
+            "C4",
+            "read and check a heartbeat",
+            "read-heartbeat",
+            "read-borrowed",
+            1.35,
+            1.2,
+        ),
+        (
+            "C5",
+            "write a frame with one compact status",
+            "write-frame",
+            "write-entry",
+            1.1,
+            0.8,
+        ),
+    ] {
+        if wanted(id) {
+            let (subject, reference) = (instructions(subject, 100), instructions(reference, 100));
+            println!(
+                "  {id}: {:.0} instructions, reference {:.0}",
+                subject / 100.0,
+                reference / 100.0
+            );
+            let what = format!("instructions of: {what} ÷ reference");
+            report_count(id, &what, subject / reference, Limits { gate, target });
+        }
     }
     if wanted("C6") {
         c6_instructions_do_not_grow_with_the_history(plan);
@@ -83,6 +114,39 @@ fn workload_named(name: &str, size: usize) {
             only_this_is_counted(&mut || {
                 for host in &facts {
                     black_box(host.judge(black_box(&remote)));
+                }
+            });
+        }
+        "read-heartbeat" => {
+            let (text, identity) = (heartbeat(1, 0, 0.5), Connected::new(1).identity);
+            only_this_is_counted(&mut || {
+                for _ in 0..size {
+                    let frame = borrow_agent_frame(black_box(&text)).unwrap();
+                    black_box(agent_message(frame, &identity).unwrap());
+                }
+            });
+        }
+        "read-borrowed" => {
+            let text = heartbeat(1, 0, 0.5);
+            only_this_is_counted(&mut || {
+                for _ in 0..size {
+                    let text = black_box(text.as_str());
+                    black_box(serde_json::from_str::<BorrowedFrame<'_>>(text).unwrap());
+                }
+            });
+        }
+        "write-frame" | "write-entry" => {
+            let delta = Connected::new(10).compact_delta();
+            let mut out = Vec::with_capacity(4096);
+            only_this_is_counted(&mut || {
+                for _ in 0..size {
+                    out.clear();
+                    if name == "write-frame" {
+                        write_frame(&mut out, black_box(std::slice::from_ref(&delta))).unwrap();
+                    } else {
+                        serde_json::to_writer(&mut out, black_box(&*delta)).unwrap();
+                    }
+                    black_box(&out);
                 }
             });
         }

@@ -10,7 +10,7 @@ use std::process::Command;
 use nixfleet_core::compartment::{HostFacts, RemoteFacts, assess_beside};
 use nixfleet_core::fleet::Effect;
 use nixfleet_core::lock::diff;
-use nixfleet_core::sync::{ServerMessage, parts, write_frame};
+use nixfleet_core::sync::{write_frame, write_parts};
 use nixfleet_core::wire::{agent_message, borrow_agent_frame};
 use nixfleet_core::{FlakeLock, lock_hash};
 use nixfleet_core_benches::fleets::{Connected, Visited};
@@ -407,9 +407,8 @@ fn full_state(plan: Plan) {
             target: 1.0,
         }),
         repeat(|| {
-            for part in parts(version, state) {
-                let message = ServerMessage::FullState(Box::new(part));
-                black_box(serde_json::to_vec(&message).unwrap());
+            for part in write_parts(version, state).unwrap() {
+                black_box(part);
             }
         }),
         repeat(|| {

@@ -1,6 +1,7 @@
 //! Fleets of any size, with every agent connected, and what their agents say.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nixfleet_core::desired::{Remote, RemotePolicy};
@@ -10,6 +11,7 @@ use nixfleet_core::fleet::{
 use nixfleet_core::host::{Actor, HostIdentity};
 use nixfleet_core::ids::ConnectionId;
 use nixfleet_core::report::AgentReport;
+use nixfleet_core::sync::{Change, Delta, StatusUpdate};
 use nixfleet_core::wire::{agent_message, borrow_agent_frame};
 use nixfleet_core::{CommandId, HostId, Op, Phase, Timestamp};
 
@@ -169,6 +171,28 @@ impl Connected {
     pub fn hear_text(&mut self, number: usize, text: &str) -> Vec<Effect> {
         let report = self.read(text);
         self.hear(number, report)
+    }
+
+    /// The new statuses of a host that fell behind, as they go out.
+    #[must_use]
+    pub fn compact_delta(&mut self) -> Arc<Delta> {
+        let moved = self.hear_text(2, &heartbeat(2, 2, 0.5));
+        let compact = |effect| match effect {
+            Effect::Publish(delta) => Some(delta).filter(|delta: &Arc<Delta>| {
+                matches!(
+                    delta.change,
+                    Change::StatusUpdated(StatusUpdate::Compact(_))
+                )
+            }),
+            Effect::Persist(_)
+            | Effect::Send { .. }
+            | Effect::Close { .. }
+            | Effect::Reply { .. }
+            | Effect::ReadRemote
+            | Effect::Notify(_)
+            | Effect::Forge(_) => None,
+        };
+        moved.into_iter().find_map(compact).unwrap()
     }
 
     /// A command from the request to its confirmed end; four calls of the fleet.

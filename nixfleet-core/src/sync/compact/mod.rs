@@ -94,6 +94,34 @@ impl CompactStatus {
     }
 }
 
+impl CompactStatus {
+    /// Writes it as JSON, as serde does.
+    pub(super) fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        out.push(b'[');
+        write_text(out, self.id.as_str())?;
+        out.push(b',');
+        write_text(out, &self.letters)?;
+        for number in &self.numbers {
+            out.push(b',');
+            serde_json::to_writer(&mut *out, number)?;
+        }
+        out.push(b']');
+        Ok(())
+    }
+}
+
+/// Ids and letters need no escape: they are what they are between quotes.
+fn write_text(out: &mut Vec<u8>, text: &str) -> serde_json::Result<()> {
+    let plain = |byte: u8| byte.is_ascii_graphic() & (byte != b'"') & (byte != b'\\');
+    if !text.bytes().fold(true, |all, byte| all & plain(byte)) {
+        return serde_json::to_writer(out, text);
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+    Ok(())
+}
+
 impl Serialize for CompactStatus {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut entry = serializer.serialize_seq(Some(2 + self.numbers.len()))?;
