@@ -6,6 +6,7 @@ mod refusal;
 
 use serde::{Deserialize, Serialize};
 
+pub use check::UNLISTED_PREVIOUS;
 pub use refusal::{Refusal, RefusalCode};
 
 use crate::compartment::Status;

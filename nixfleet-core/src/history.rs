@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::heads::Heads;
 use crate::ids::{CommitId, CommitPrefix, CommitRef};
 
 /// The commits of the tracked branch, newest first, with an index for look-ups by id or prefix.
@@ -28,8 +29,8 @@ pub struct CommitHistory {
     newest_first: Vec<CommitId>,
     /// Positions in `newest_first`, sorted by commit id (and by position for a repeated id).
     by_id: Vec<usize>,
-    /// The first digits of the ids in the order of `by_id`: close together, so that a look-up is quick.
-    heads: Vec<u64>,
+    /// The first digits of the ids in the order of `by_id`.
+    heads: Heads,
     off_branch: BTreeMap<CommitId, OffBranch>,
     /// For each listed commit how many commits it reaches, itself included; empty if not counted.
     reachable: Vec<u32>,
@@ -114,7 +115,7 @@ impl CommitHistory {
         Self {
             newest_first,
             by_id,
-            heads,
+            heads: Heads::new(heads),
             off_branch,
             reachable: Vec::new(),
         }
@@ -184,8 +185,11 @@ impl CommitHistory {
         if self.newest_first.first() == Some(commit) {
             return Some(0);
         }
-        let (found, position) = self.listed_from(commit).next()?;
-        (found == *commit).then_some(position)
+        let mut alike = self.heads.places_of(commit.head());
+        alike.find_map(|at| {
+            let position = *self.by_id.get(at)?;
+            (self.newest_first.get(position) == Some(commit)).then_some(position)
+        })
     }
 
     /// Which commit these digits mean, among the listed and the off-branch commits.
@@ -241,20 +245,25 @@ impl CommitHistory {
                 PrefixMatch::None => return CommitRelation::NotOnBranch,
             },
         };
+        self.relation_of(&commit, &desired)
+    }
+
+    /// Where a commit that is known in full stands relative to `desired`.
+    pub(crate) fn relation_of(&self, commit: &CommitId, desired: &CommitId) -> CommitRelation {
         if commit == desired {
             return CommitRelation::Same;
         }
-        let Some(wanted) = self.position(&desired) else {
+        let Some(wanted) = self.position(desired) else {
             return CommitRelation::Unknown;
         };
-        if let Some(held) = self.position(&commit) {
+        if let Some(held) = self.position(commit) {
             return if held > wanted {
                 CommitRelation::Behind(self.distance(wanted, held))
             } else {
                 CommitRelation::Ahead(self.distance(held, wanted))
             };
         }
-        match self.off_branch.get(&commit) {
+        match self.off_branch.get(commit) {
             Some(known) if wanted == 0 => known.relation(),
             Some(_) | None => CommitRelation::NotOnBranch,
         }
@@ -283,16 +292,17 @@ impl CommitHistory {
     /// not below `lowest`.
     fn listed_from(&self, lowest: &CommitId) -> impl Iterator<Item = (CommitId, usize)> + '_ {
         let head = lowest.head();
-        let start = self.heads.partition_point(|&one| one < head);
-        let alike = self.heads.get(start..).unwrap_or_default();
-        let alike = alike.partition_point(|&one| one == head);
-        let alike = self.by_id.get(start..start + alike).unwrap_or_default();
-        let below = alike.partition_point(|&position| {
-            self.newest_first
-                .get(position)
-                .is_some_and(|commit| commit < lowest)
+        let mut alike = self.heads.places_of(head);
+        let first = alike.find(|&at| {
+            let position = self.by_id.get(at);
+            let commit = position.and_then(|&position| self.newest_first.get(position));
+            commit.is_some_and(|commit| commit >= lowest)
         });
-        let start = start + below;
+        // Where all that begin like it are below, it is the next one.
+        let start = first.unwrap_or_else(|| match head.checked_add(1) {
+            Some(next) => self.heads.first_from(next),
+            None => self.by_id.len(),
+        });
         self.by_id
             .iter()
             .skip(start)

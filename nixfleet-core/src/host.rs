@@ -31,7 +31,7 @@ pub struct HostObservation {
 }
 
 /// The config checkout of a host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Repo {
     /// The commit checked out.
     pub commit: CommitRef,
@@ -42,7 +42,7 @@ pub struct Repo {
 }
 
 /// What is known of the `flake.lock` in a checkout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LockReport {
     /// The agent did not say.
@@ -152,14 +152,38 @@ impl<T> Update<T> {
     where
         T: PartialEq,
     {
-        let new = match self {
-            Update::Unchanged => return false,
-            Update::Gone => None,
-            Update::Set(value) => Some(value),
-        };
-        let changed = *slot != new;
-        *slot = new;
-        changed
+        match self {
+            Update::Unchanged => false,
+            Update::Gone => slot.take().is_some(),
+            Update::Set(value) => {
+                let changed = slot.as_ref() != Some(&value);
+                if changed {
+                    *slot = Some(value);
+                }
+                changed
+            }
+        }
+    }
+
+    /// The same where nothing is the default value. That there is nothing is always news.
+    fn apply_or_default(self, slot: &mut T) -> bool
+    where
+        T: PartialEq + Default,
+    {
+        match self {
+            Update::Unchanged => false,
+            Update::Gone => {
+                *slot = T::default();
+                true
+            }
+            Update::Set(value) => {
+                let changed = *slot != value;
+                if changed {
+                    *slot = value;
+                }
+                changed
+            }
+        }
     }
 }
 
@@ -201,14 +225,10 @@ impl HostObservation {
         changed |= repo.apply(&mut self.repo);
         changed |= deployed.apply(&mut self.deployed);
         changed |= system.apply(&mut self.system);
-        let mut slot = Some(std::mem::take(&mut self.binary));
-        changed |= binary.apply(&mut slot);
-        self.binary = slot.unwrap_or_default();
+        changed |= binary.apply_or_default(&mut self.binary);
         changed |= failed_units.apply(&mut self.failed_units);
         changed |= repo_error.apply(&mut self.repo_error);
-        let mut slot = Some(std::mem::take(&mut self.generations));
-        changed |= generations.apply(&mut slot);
-        self.generations = slot.unwrap_or_default();
+        changed |= generations.apply_or_default(&mut self.generations);
         changed
     }
 }

@@ -60,6 +60,32 @@ fn decode_nibbles(text: &str, out: &mut [u8]) -> Option<()> {
     (seen < 16).then_some(())
 }
 
+/// Decodes up to 64 hex digits; bytes without digits are 0. `None` if any byte is not a hex digit.
+/// All digits are looked at alike, so that a compiler can take many at once.
+fn decode_hash(text: &str) -> Option<[u8; 32]> {
+    let mut digits = [b'0'; 64];
+    digits
+        .get_mut(..text.len())?
+        .copy_from_slice(text.as_bytes());
+    let mut bad = 0;
+    for byte in &mut digits {
+        let number = byte.wrapping_sub(b'0');
+        let letter = (*byte | 0x20).wrapping_sub(b'a');
+        bad |= u8::from(number >= 10) & u8::from(letter >= 6);
+        *byte = if number < 10 {
+            number
+        } else {
+            letter.wrapping_add(10)
+        };
+    }
+    let mut bytes = [0; 32];
+    let (pairs, _) = digits.as_chunks::<2>();
+    for (&[high, low], byte) in pairs.iter().zip(&mut bytes) {
+        *byte = high << 4 | low;
+    }
+    (bad == 0).then_some(bytes)
+}
+
 /// Hex digits on the stack: no allocation for every hash that is written.
 struct HexText {
     digits: [u8; 64],
@@ -154,6 +180,12 @@ impl LockHash {
         HexText::of(&self.0)
     }
 
+    /// The first sixteen digits as a number: ordered like the hashes.
+    pub(crate) fn head(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+
     /// The first eight digits, for people.
     #[must_use]
     pub fn short(&self) -> String {
@@ -164,11 +196,8 @@ impl LockHash {
 impl FromStr for LockHash {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let mut bytes = [0; 32];
-        if text.len() == 64 && decode_nibbles(text, &mut bytes).is_some() {
-            return Ok(Self(bytes));
-        }
-        Err(IdError {
+        let bytes = (text.len() == 64).then(|| decode_hash(text)).flatten();
+        bytes.map(Self).ok_or(IdError {
             what: "lock hash",
             expected: "64 hex digits (SHA-256)",
         })
@@ -219,14 +248,12 @@ impl CommitId {
 impl FromStr for CommitId {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let mut bytes = [0; 32];
-        if (text.len() == 40 || text.len() == 64) && decode_nibbles(text, &mut bytes).is_some() {
-            return Ok(Self {
-                bytes,
-                long: text.len() == 64,
-            });
-        }
-        Err(IdError {
+        let long = text.len() == 64;
+        let bytes = (long || text.len() == 40)
+            .then(|| decode_hash(text))
+            .flatten();
+        let id = bytes.map(|bytes| Self { bytes, long });
+        id.ok_or(IdError {
             what: "commit",
             expected: "40 or 64 hex digits",
         })
@@ -497,7 +524,13 @@ checked_text! {
 checked_text! {
     /// The store path (or, on platform `custom`, any name) of a built or running system.
     StorePath, "store path", "1 to 1024 printable characters", 1024,
-    |text| text.chars().all(|c| !c.is_control())
+    |text| is_plain(text) || text.chars().all(|c| !c.is_control())
+}
+
+/// Whether all of it is printable ASCII, as nearly every path is.
+fn is_plain(text: &str) -> bool {
+    let plain = |byte: u8| (0x20..0x7f).contains(&byte);
+    text.bytes().fold(true, |all, byte| all & plain(byte))
 }
 
 impl StorePath {

@@ -8,6 +8,7 @@ mod claim;
 pub mod compartment;
 pub mod desired;
 pub mod fleet;
+mod heads;
 pub mod history;
 pub mod host;
 pub mod ids;

@@ -26,6 +26,7 @@ const COUNTS: &[&str] = &[
     "model-one-switch--stopped",
     "model-two-pulls--frames-doubled",
     "schedules",
+    "table-register",
     "vectors",
 ];
 
@@ -40,6 +41,20 @@ const TABLES: &[&str] = &[
     "endings",
     "late",
     "freshness",
+    "rollout-states",
+    "rollout-waits",
+    "rollout-verbs",
+    "pipelines",
+    "update-checks",
+    "update-conditions",
+    "update-jobs",
+    "update-gates",
+    "notices",
+    "refusals",
+    "unlisted-previous",
+    "windows-and-queue",
+    "letters",
+    "attentions",
 ];
 
 fn main() -> ExitCode {

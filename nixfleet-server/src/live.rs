@@ -174,8 +174,8 @@ impl Snapshot {
     /// The parts as messages: `init` on connect, `full_state` later.
     pub fn messages(&self, kind: &'static str) -> impl Iterator<Item = Utf8Bytes> + '_ {
         let parts = self.parts.get_or_init(|| {
-            let parts = sync::parts(self.version, &self.state);
-            parts.iter().filter_map(to_json).collect()
+            let parts = sync::write_parts(self.version, &self.state);
+            written(parts).unwrap_or_default()
         });
         parts
             .iter()
@@ -186,13 +186,8 @@ impl Snapshot {
     #[must_use]
     pub fn document(&self) -> Bytes {
         let whole = self.whole.get_or_init(|| {
-            let whole = FullState {
-                version: self.version,
-                part: 0,
-                parts: 1,
-                state: self.state.clone(),
-            };
-            to_json(&whole).unwrap_or_default().into()
+            let whole = sync::write_whole(self.version, &self.state);
+            written(whole).unwrap_or_default().into()
         });
         whole.clone()
     }
@@ -261,8 +256,11 @@ fn deltas_frame(deltas: &[Arc<Delta>]) -> Option<Frame> {
 }
 
 fn to_json(value: &impl Serialize) -> Option<String> {
-    serde_json::to_string(value)
-        .inspect_err(|error| tracing::error!(%error, "a message could not be written as JSON"))
+    written(serde_json::to_string(value))
+}
+
+fn written<T>(text: serde_json::Result<T>) -> Option<T> {
+    text.inspect_err(|error| tracing::error!(%error, "a message could not be written as JSON"))
         .ok()
 }
 

@@ -1,5 +1,7 @@
 //! Fleets of any size, with every agent connected, and what their agents say.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nixfleet_core::desired::{Remote, RemotePolicy};
@@ -9,13 +11,14 @@ use nixfleet_core::fleet::{
 use nixfleet_core::host::{Actor, HostIdentity};
 use nixfleet_core::ids::ConnectionId;
 use nixfleet_core::report::AgentReport;
-use nixfleet_core::wire::{agent_message, decode_agent_frame};
+use nixfleet_core::sync::{Change, Delta, StatusUpdate};
+use nixfleet_core::wire::{agent_message, borrow_agent_frame};
 use nixfleet_core::{CommandId, HostId, Op, Phase, Timestamp};
 
 use crate::hosts::{NOW, desired};
 use crate::wire::heartbeat;
 
-/// A fleet with so many connected agents, each at the desired commit.
+/// A fleet with so many connected agents, every other one at the desired commit.
 #[derive(Debug)]
 pub struct Connected {
     /// The fleet.
@@ -23,10 +26,31 @@ pub struct Connected {
     /// What the agents said of themselves.
     pub identity: HostIdentity,
     hosts: usize,
-    visits: usize,
-    quiet_visits: usize,
+    visits: BTreeMap<(Visited, bool), usize>,
+    ages: Vec<usize>,
     commands: u64,
     now: Timestamp,
+}
+
+/// Which hosts of a fleet are heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Visited {
+    /// One after the other: what is stored of most is in no cache.
+    Everyone,
+    /// The same ten out of all: what is stored of them is in the caches, so that only what the
+    /// code does counts.
+    TheSameTen,
+}
+
+impl Visited {
+    /// For people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Visited::Everyone => "of every host in turn",
+            Visited::TheSameTen => "of the same ten hosts",
+        }
+    }
 }
 
 /// The name of a host.
@@ -62,8 +86,9 @@ impl Connected {
             fleet,
             identity: HostIdentity::default(),
             hosts,
-            visits: 0,
-            quiet_visits: 0,
+            visits: BTreeMap::new(),
+            // Half of them are behind, so that in every fleet as many fall behind as catch up.
+            ages: (0..hosts).map(|number| number % 2).collect(),
             commands: 0,
             now: NOW,
         };
@@ -78,7 +103,7 @@ impl Connected {
                 connected.identity = registration.identity.clone();
             }
             connected.hear(number, report);
-            let beat = connected.read(&heartbeat(0, 0, 0.5));
+            let beat = connected.read(&heartbeat(0, connected.ages[number], 0.5));
             connected.hear(number, beat);
         }
         connected
@@ -104,24 +129,30 @@ impl Connected {
         self.hosts
     }
 
-    /// Which host's turn it is, and how old the commit is that it has: the same one as before, or
-    /// the other of two.
-    pub fn next_turn(&mut self, changes: bool) -> (usize, usize) {
-        // Each host once in every round, and never a neighbour of the last one.
-        let host = (self.visits * 7_919) % self.hosts;
-        let age = (self.visits / self.hosts + 1) % 2;
+    /// Which host's turn it is, and how old the commit is that it tells: the same one as before,
+    /// or the other of two.
+    pub fn next_turn(&mut self, visited: Visited, changes: bool) -> (usize, usize) {
+        let visits = self.visits.entry((visited, changes)).or_default();
+        let host = match visited {
+            // Each host once in every round, and never a neighbour of the last one.
+            Visited::Everyone => (*visits * 7_919) % self.hosts,
+            // Neighbours are of different parity.
+            Visited::TheSameTen => {
+                (*visits % 10) * (self.hosts / 10) + *visits % 2 * usize::from(self.hosts > 10)
+            }
+        };
+        *visits += 1;
+        let age = &mut self.ages[host];
         if changes {
-            self.visits += 1;
-            return (host, age);
+            *age = 1 - *age;
         }
-        self.quiet_visits += 1;
-        ((self.quiet_visits * 7_919) % self.hosts, 0)
+        (host, *age)
     }
 
     /// A frame of an agent as a report.
     #[must_use]
     pub fn read(&self, text: &str) -> AgentReport {
-        agent_message(decode_agent_frame(text).unwrap(), &self.identity)
+        agent_message(borrow_agent_frame(text).unwrap(), &self.identity)
             .unwrap()
             .unwrap()
     }
@@ -140,6 +171,28 @@ impl Connected {
     pub fn hear_text(&mut self, number: usize, text: &str) -> Vec<Effect> {
         let report = self.read(text);
         self.hear(number, report)
+    }
+
+    /// The new statuses of a host that fell behind, as they go out.
+    #[must_use]
+    pub fn compact_delta(&mut self) -> Arc<Delta> {
+        let moved = self.hear_text(2, &heartbeat(2, 2, 0.5));
+        let compact = |effect| match effect {
+            Effect::Publish(delta) => Some(delta).filter(|delta: &Arc<Delta>| {
+                matches!(
+                    delta.change,
+                    Change::StatusUpdated(StatusUpdate::Compact(_))
+                )
+            }),
+            Effect::Persist(_)
+            | Effect::Send { .. }
+            | Effect::Close { .. }
+            | Effect::Reply { .. }
+            | Effect::ReadRemote
+            | Effect::Notify(_)
+            | Effect::Forge(_) => None,
+        };
+        moved.into_iter().find_map(compact).unwrap()
     }
 
     /// A command from the request to its confirmed end; four calls of the fleet.

@@ -1,17 +1,23 @@
-//! The reference of assessing: reading the same facts once, and nothing else.
+//! The reference of judging: reading the same facts once, and nothing else.
 
-use nixfleet_core::StorePath;
+use nixfleet_core::ClaimedRevision;
+use nixfleet_core::CommitRef;
+use nixfleet_core::compartment::HostFacts;
 use nixfleet_core::host::{DeployOutcome, LockReport, Presence, TestVerdict};
 
 use crate::hosts::Stored;
 
-/// The bytes of the facts that the rules look at, of all hosts, one after the other without gaps:
-/// the fastest form in which they can be read.
+/// The bytes of the facts of all hosts, one after the other: of each host as many as its
+/// [`HostFacts`] have in memory.
 #[must_use]
 pub fn fact_bytes(hosts: &[Stored]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for host in hosts {
+    let size = size_of::<HostFacts>();
+    let mut bytes = Vec::with_capacity(hosts.len() * size + 8);
+    for (number, host) in hosts.iter().enumerate() {
         write(host, &mut bytes);
+        let end = (number + 1) * size;
+        assert!(bytes.len() <= end, "more facts than there are");
+        bytes.resize(end, 0);
     }
     bytes.resize(bytes.len().next_multiple_of(8), 0);
     bytes
@@ -28,26 +34,22 @@ pub fn xor(bytes: &[u8]) -> u64 {
 
 fn write(host: &Stored, out: &mut Vec<u8>) {
     let seen = &host.observation;
-    text(seen.agent_version.as_deref(), out);
+    out.push(seen.agent_version.is_some().into());
     if let Some(repo) = seen.repo {
-        out.extend(digits(&repo.commit.to_string()));
+        commit(Some(repo.commit), out);
         if let LockReport::Hash(lock) = repo.lock {
             out.extend(lock.as_bytes());
         }
         out.push(repo.dirty.into());
     }
     if let Some(deployed) = &seen.deployed {
-        out.extend(deployed.commit.iter().flat_map(|c| digits(&c.to_string())));
+        commit(deployed.commit, out);
         out.extend(deployed.lock.iter().flat_map(|lock| *lock.as_bytes()));
-        text(deployed.store_path.as_ref().map(StorePath::as_str), out);
         out.push(deployed.clean.into());
-        out.push(deployed.inferred.into());
     }
     if let Some(system) = &seen.system {
-        text(system.path.as_ref().map(StorePath::as_str), out);
-        if let Some(claim) = system.claimed_commit() {
-            out.extend(digits(&claim.to_string()));
-        }
+        let claimed = system.configuration_revision.as_ref();
+        commit(claimed.and_then(ClaimedRevision::commit), out);
         out.push(system.reboot_required.into());
     }
     out.push(match host.deploy.outcome {
@@ -57,18 +59,10 @@ fn write(host: &Stored, out: &mut Vec<u8>) {
         DeployOutcome::Unknown => 3,
     });
     out.push(host.deploy.needs_reconcile.into());
-    out.extend(host.deploy.command.iter().flat_map(|id| *id.as_bytes()));
-    out.extend(
-        host.deploy
-            .at
-            .iter()
-            .flat_map(|at| format!("{at:?}").into_bytes().into_iter().take(8)),
-    );
     if let Some(tests) = &host.tests {
         if let Some(key) = &tests.key {
-            out.extend(digits(&key.commit.to_string()));
+            commit(Some(key.commit), out);
             out.extend(key.lock.as_bytes());
-            text(key.store_path.as_ref().map(StorePath::as_str), out);
         }
         out.push(match tests.verdict {
             TestVerdict::Pass => 0,
@@ -78,12 +72,6 @@ fn write(host: &Stored, out: &mut Vec<u8>) {
             TestVerdict::Void => 4,
         });
         out.push(tests.per_script.into());
-        out.extend(tests.ran.to_le_bytes());
-        out.extend(
-            u32::try_from(tests.failed.len())
-                .unwrap_or(u32::MAX)
-                .to_le_bytes(),
-        );
     }
     out.push(match host.presence {
         Presence::NeverSeen => 0,
@@ -93,11 +81,8 @@ fn write(host: &Stored, out: &mut Vec<u8>) {
 }
 
 /// Two hex digits make a byte.
-fn digits(text: &str) -> Vec<u8> {
+fn commit(commit: Option<CommitRef>, out: &mut Vec<u8>) {
+    let text = commit.map_or(String::new(), |commit| commit.to_string());
     let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
-    (0..text.len()).step_by(2).map(digit).collect()
-}
-
-fn text(text: Option<&str>, out: &mut Vec<u8>) {
-    out.extend(text.unwrap_or_default().as_bytes());
+    out.extend((0..text.len()).step_by(2).map(digit));
 }

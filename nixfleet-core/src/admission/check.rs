@@ -180,7 +180,7 @@ fn bad_argument(request: &Request) -> Option<Refusal> {
 /// that the agent finds it: agent · whether a person asks · whether it may. Ours lists what there is,
 /// so nothing listed means nothing there; an existing agent never lists any (spec 02 rule 13, spec
 /// 03). An automation goes only to what the host lists (law D13).
-const UNLISTED_PREVIOUS: [(AgentProtocol, bool, bool); 4] = [
+pub const UNLISTED_PREVIOUS: [(AgentProtocol, bool, bool); 4] = [
     (AgentProtocol::Commands, true, false),
     (AgentProtocol::Commands, false, false),
     (AgentProtocol::Existing, true, true),

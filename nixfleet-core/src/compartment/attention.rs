@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::compartment::render::text::clean;
 use crate::compartment::{Compartment, Situation};
-use crate::desired::Remote;
+use crate::desired::{DesiredState, Remote};
 use crate::host::{DeployOutcome, Presence, TestVerdict};
 use crate::time::Timestamp;
 
@@ -86,76 +86,209 @@ impl Attention {
     }
 }
 
+/// The kind of an [`Attention`], without parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AttentionCode {
+    /// See [`Attention::UpdatePending`].
+    UpdatePending,
+    /// See [`Attention::RebootRequired`].
+    RebootRequired,
+    /// See [`Attention::LastDeployFailed`].
+    LastDeployFailed,
+    /// See [`Attention::Degraded`].
+    Degraded,
+    /// See [`Attention::LastTestsFailed`].
+    LastTestsFailed,
+    /// See [`Attention::WorktreeDirty`].
+    WorktreeDirty,
+    /// See [`Attention::RemoteRewritten`].
+    RemoteRewritten,
+    /// See [`Attention::Offline`].
+    Offline,
+    /// See [`Attention::Held`].
+    Held,
+    /// See [`Attention::RemoteStale`].
+    RemoteStale,
+    /// See [`Attention::Quarantined`].
+    Quarantined,
+    /// See [`Attention::IdentityConflict`].
+    IdentityConflict,
+}
+
+impl AttentionCode {
+    /// Every code, in the order in which attentions are told.
+    pub const ALL: [AttentionCode; 12] = [
+        AttentionCode::UpdatePending,
+        AttentionCode::RebootRequired,
+        AttentionCode::LastDeployFailed,
+        AttentionCode::Degraded,
+        AttentionCode::LastTestsFailed,
+        AttentionCode::WorktreeDirty,
+        AttentionCode::RemoteRewritten,
+        AttentionCode::Offline,
+        AttentionCode::Held,
+        AttentionCode::RemoteStale,
+        AttentionCode::Quarantined,
+        AttentionCode::IdentityConflict,
+    ];
+}
+
+/// Which attentions a host has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AttentionSet(u16);
+
+impl AttentionSet {
+    /// Whether there is this one.
+    #[must_use]
+    pub const fn has(self, code: AttentionCode) -> bool {
+        self.0 & Self::bit(code) != 0
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub const fn and(self, other: AttentionSet) -> AttentionSet {
+        AttentionSet(self.0 | other.0)
+    }
+
+    /// All of them, in the order in which they are told.
+    pub fn codes(self) -> impl Iterator<Item = AttentionCode> {
+        AttentionCode::ALL
+            .into_iter()
+            .filter(move |code| self.has(*code))
+    }
+
+    const fn bit(code: AttentionCode) -> u16 {
+        1 << code as u32
+    }
+
+    fn of(each: impl IntoIterator<Item = (AttentionCode, bool)>) -> Self {
+        let bits = each
+            .into_iter()
+            .map(|(code, there)| if there { Self::bit(code) } else { 0 });
+        Self(bits.fold(0, |all, bit| all | bit))
+    }
+
+    /// Those that a host has whatever is desired.
+    pub(super) fn of_host(situation: &Situation<'_>) -> Self {
+        let seen = situation.observation;
+        Self::of([
+            (
+                AttentionCode::RebootRequired,
+                seen.system.as_ref().is_some_and(|one| one.reboot_required),
+            ),
+            (
+                AttentionCode::LastDeployFailed,
+                situation.deploy.outcome == DeployOutcome::Failed,
+            ),
+            (
+                AttentionCode::Degraded,
+                seen.failed_units
+                    .as_ref()
+                    .is_some_and(|all| !all.is_empty()),
+            ),
+            (AttentionCode::LastTestsFailed, tests_failed(situation)),
+            (
+                AttentionCode::WorktreeDirty,
+                seen.repo.as_ref().is_some_and(|repo| repo.dirty),
+            ),
+            (
+                AttentionCode::Offline,
+                matches!(situation.presence, Presence::Offline { .. }),
+            ),
+            (AttentionCode::Held, situation.hold.is_some()),
+            (AttentionCode::Quarantined, situation.quarantined),
+            (AttentionCode::IdentityConflict, situation.identity_conflict),
+        ])
+    }
+
+    /// Those that every host has because of what is desired.
+    pub(super) fn of_remote(desired: &DesiredState, in_grace: bool) -> Self {
+        let last_known = desired.remote.last_known();
+        let verified = matches!(desired.remote, Remote::Verified(_));
+        Self::of([
+            (AttentionCode::UpdatePending, desired.pending_pr.is_some()),
+            (
+                AttentionCode::RemoteRewritten,
+                last_known.is_some_and(|snapshot| snapshot.rewritten),
+            ),
+            (AttentionCode::RemoteStale, in_grace && verified),
+        ])
+    }
+}
+
 /// Every attention of a host, in the order of [`Attention`].
 #[must_use]
 pub fn collect(situation: &Situation<'_>) -> Vec<Attention> {
-    let mut found = Vec::new();
-    if let Some(pr) = &situation.desired.pending_pr {
-        found.push(Attention::UpdatePending { pr: pr.number });
-    }
-    let running = situation.observation.system.as_ref();
-    if running.is_some_and(|system| system.reboot_required) {
-        found.push(Attention::RebootRequired);
-    }
-    if situation.deploy.outcome == DeployOutcome::Failed {
-        found.push(Attention::LastDeployFailed);
-    }
-    found.extend(degraded(situation));
-    found.extend(tests_failed(situation));
-    if situation.observation.repo.is_some_and(|repo| repo.dirty) {
-        found.push(Attention::WorktreeDirty);
-    }
-    let last_known = situation.desired.remote.last_known();
-    if last_known.is_some_and(|snapshot| snapshot.rewritten) {
-        found.push(Attention::RemoteRewritten);
-    }
-    if let Presence::Offline { since } = situation.presence {
-        found.push(Attention::Offline { since });
-    }
-    if let Some(hold) = situation.hold {
-        found.push(Attention::Held {
-            by: clean(&hold.by, 80),
-            why: clean(&hold.why, 200),
-            until: hold.until,
-        });
-    }
-    let verified = matches!(situation.desired.remote, Remote::Verified(_));
-    if situation.remote_in_grace && verified {
-        found.push(Attention::RemoteStale {
-            verified_at: situation.desired.verified_at,
-        });
-    }
-    if situation.quarantined {
-        found.push(Attention::Quarantined);
-    }
-    if situation.identity_conflict {
-        found.push(Attention::IdentityConflict);
-    }
-    found
+    let remote = AttentionSet::of_remote(situation.desired, situation.remote_in_grace);
+    fill_in(AttentionSet::of_host(situation).and(remote), situation)
 }
 
-fn degraded(situation: &Situation<'_>) -> Option<Attention> {
-    let units = situation.observation.failed_units.as_deref()?;
-    if units.is_empty() {
-        return None;
+/// Attentions with their parameters: looked up here, decided before.
+pub(super) fn fill_in(attentions: AttentionSet, situation: &Situation<'_>) -> Vec<Attention> {
+    if attentions.is_empty() {
+        return Vec::new();
     }
-    let named = units.iter().take(MAX_UNITS).map(|unit| clean(unit, 128));
-    Some(Attention::Degraded {
-        units: named.collect(),
-        total: count(units.len()),
+    let each = attentions.codes();
+    each.filter_map(|code| with_parameters(code, situation))
+        .collect()
+}
+
+fn with_parameters(code: AttentionCode, situation: &Situation<'_>) -> Option<Attention> {
+    Some(match code {
+        AttentionCode::UpdatePending => Attention::UpdatePending {
+            pr: situation.desired.pending_pr.as_ref()?.number,
+        },
+        AttentionCode::RebootRequired => Attention::RebootRequired,
+        AttentionCode::LastDeployFailed => Attention::LastDeployFailed,
+        AttentionCode::Degraded => degraded(situation.observation.failed_units.as_deref()?),
+        AttentionCode::LastTestsFailed => Attention::LastTestsFailed {
+            failed: count(situation.tests?.failed.len()),
+        },
+        AttentionCode::WorktreeDirty => Attention::WorktreeDirty,
+        AttentionCode::RemoteRewritten => Attention::RemoteRewritten,
+        AttentionCode::Offline => match situation.presence {
+            Presence::Offline { since } => Attention::Offline { since },
+            Presence::NeverSeen | Presence::Online => return None,
+        },
+        AttentionCode::Held => {
+            let hold = situation.hold?;
+            Attention::Held {
+                by: clean(&hold.by, 80),
+                why: clean(&hold.why, 200),
+                until: hold.until,
+            }
+        }
+        AttentionCode::RemoteStale => Attention::RemoteStale {
+            verified_at: situation.desired.verified_at,
+        },
+        AttentionCode::Quarantined => Attention::Quarantined,
+        AttentionCode::IdentityConflict => Attention::IdentityConflict,
     })
 }
 
-fn tests_failed(situation: &Situation<'_>) -> Option<Attention> {
-    let tests = situation.tests.filter(|_| situation.tests_enabled)?;
-    let failed = match tests.verdict {
+fn degraded(units: &[String]) -> Attention {
+    let named = units.iter().take(MAX_UNITS).map(|unit| clean(unit, 128));
+    Attention::Degraded {
+        units: named.collect(),
+        total: count(units.len()),
+    }
+}
+
+fn tests_failed(situation: &Situation<'_>) -> bool {
+    let Some(tests) = situation.tests.filter(|_| situation.tests_enabled) else {
+        return false;
+    };
+    match tests.verdict {
         TestVerdict::Fail | TestVerdict::Stopped => true,
         TestVerdict::Pass | TestVerdict::Empty => !tests.failed.is_empty(),
         TestVerdict::Void => false,
-    };
-    failed.then(|| Attention::LastTestsFailed {
-        failed: count(tests.failed.len()),
-    })
+    }
 }
 
 fn count(length: usize) -> u32 {

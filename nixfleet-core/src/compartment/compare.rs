@@ -1,73 +1,128 @@
-//! The comparison: the only place where versions, commits, hashes and paths meet.
+//! The comparison: the only place where commits and hashes of a host meet the desired ones. (Texts
+//! meet in [`known`](super::known).)
 
 use crate::compartment::Situation;
 use crate::compartment::facts::{
-    AgentFact, ClaimFact, CommitFact, DesiredFact, Facts, KeyFact, LockFact, OutcomeFact, PathFact,
-    ReconcileFact, RecordFact, ResultFact, TestsSwitchFact, TreeFact,
+    ClaimFact, CommitFact, DesiredFact, Facts, KeyFact, LockFact, RecordFact, TreeFact,
 };
-use crate::compartment::version::{VersionRelation, relation};
-use crate::desired::DesiredState;
+use crate::compartment::known::{Claim, HostFacts, RemoteFacts};
 use crate::history::{CommitHistory, CommitRelation, PrefixMatch};
-use crate::host::{DeployOutcome, Deployed, LockReport, TestEvidence, TestVerdict};
-use crate::ids::{CommitId, CommitRef, LockHash, StorePath};
+use crate::host::{LockReport, Repo};
+use crate::ids::{CommitId, CommitRef};
 
 impl Facts {
     /// Compares what a host said with what is desired.
     #[must_use]
     pub fn compare(situation: &Situation<'_>) -> Facts {
-        let commits = Commits::of(situation.desired);
-        let remote = &situation.desired.remote;
+        let remote = RemoteFacts::of(situation.desired, situation.remote_in_grace);
+        HostFacts::of(situation).compare(&remote)
+    }
+}
+
+impl HostFacts {
+    /// Compares what is known of a host with what is desired.
+    #[must_use]
+    #[inline]
+    pub fn compare(&self, remote: &RemoteFacts<'_>) -> Facts {
         Facts {
-            agent: agent(situation),
-            desired_commit: desired(remote.commit().is_ok()),
-            desired_lock: desired(remote.lock().is_ok()),
-            commit: commit(situation),
-            tree: match situation.observation.repo {
-                Some(repo) if repo.dirty => TreeFact::Dirty,
-                Some(_) | None => TreeFact::Clean,
+            agent: self.agent,
+            desired_commit: desired(remote.commit.is_some()),
+            desired_lock: desired(remote.lock.is_some()),
+            commit: commit(self.checkout.as_ref(), remote),
+            tree: match self.checkout {
+                Some(Repo { dirty: true, .. }) => TreeFact::Dirty,
+                Some(Repo { dirty: false, .. }) | None => TreeFact::Clean,
             },
-            lock: lock(situation),
-            outcome: match situation.deploy.outcome {
-                DeployOutcome::Never => OutcomeFact::Never,
-                DeployOutcome::Ok => OutcomeFact::Ok,
-                DeployOutcome::Failed => OutcomeFact::Failed,
-                DeployOutcome::Unknown => OutcomeFact::Unknown,
+            lock: lock(self.checkout.as_ref(), remote),
+            outcome: self.outcome,
+            reconcile: self.reconcile,
+            record: self.record(remote),
+            claim: self.claim(remote),
+            path: self.path,
+            tests_switch: self.tests_switch,
+            result: self.result,
+            key: self.key(remote),
+        }
+    }
+
+    fn record(&self, remote: &RemoteFacts<'_>) -> RecordFact {
+        let Some(deployed) = &self.deployed else {
+            return RecordFact::None;
+        };
+        let Some((commit, lock)) = deployed.known() else {
+            return RecordFact::InputsUnknown;
+        };
+        let Some(repo) = &self.checkout else {
+            return RecordFact::NoCheckout;
+        };
+        match &repo.lock {
+            LockReport::NotReported => RecordFact::NoCheckout,
+            LockReport::Hash(checked_out) if checked_out == lock => {
+                if remote.same(commit, &repo.commit) {
+                    RecordFact::SameAsCheckout
+                } else {
+                    RecordFact::Differs
+                }
+            }
+            LockReport::Hash(_) | LockReport::Missing => RecordFact::Differs,
+        }
+    }
+
+    fn claim(&self, remote: &RemoteFacts<'_>) -> ClaimFact {
+        let claimed = match &self.claim {
+            Claim::Silent => return ClaimFact::Silent,
+            Claim::NoCommit => return ClaimFact::NoCommit,
+            Claim::Commit(claimed) => claimed,
+        };
+        let same = match (&self.deployed, &remote.commit) {
+            (Some(deployed), _) => match &deployed.commit {
+                Some(expected) => remote.same(claimed, expected),
+                None => return ClaimFact::Unjudged,
             },
-            reconcile: match situation.deploy.needs_reconcile {
-                true => ReconcileFact::Needed,
-                false => ReconcileFact::Settled,
-            },
-            record: record(situation, &commits),
-            claim: claim(situation, &commits),
-            path: path(situation),
-            tests_switch: match situation.tests_enabled {
-                true => TestsSwitchFact::On,
-                false => TestsSwitchFact::Off,
-            },
-            result: situation.tests.map_or(ResultFact::Never, result),
-            key: key(situation, &commits),
+            (None, Some(desired)) => remote.same(claimed, &CommitRef::Full(*desired)),
+            (None, None) => return ClaimFact::Unjudged,
+        };
+        if same {
+            ClaimFact::AsExpected
+        } else {
+            ClaimFact::Other
+        }
+    }
+
+    /// What was tested beside what a test would be about now: the deployed inputs or, without a
+    /// deployment record, what the running system claims.
+    fn key(&self, remote: &RemoteFacts<'_>) -> KeyFact {
+        let Some(tested) = &self.tested else {
+            return KeyFact::Unjudged;
+        };
+        let current = match (&self.deployed, &self.claim, &remote.lock) {
+            (Some(deployed), _, _) => deployed.known(),
+            (None, Claim::Commit(claimed), Some(lock)) => Some((claimed, lock)),
+            (None, Claim::Commit(_) | Claim::Silent | Claim::NoCommit, _) => None,
+        };
+        let Some((commit, lock)) = current else {
+            return KeyFact::Unjudged;
+        };
+        if tested.same_path && tested.lock == *lock && remote.same(&tested.commit, commit) {
+            KeyFact::Current
+        } else {
+            KeyFact::Other
         }
     }
 }
 
-/// What commits mean here: the desired one, and the history that resolves abbreviations.
-struct Commits<'a> {
-    desired: Option<CommitId>,
-    history: Option<&'a CommitHistory>,
-}
-
-impl<'a> Commits<'a> {
-    fn of(desired: &'a DesiredState) -> Self {
-        Self {
-            desired: desired.remote.commit().ok(),
-            history: desired.history.as_deref().map(|history| &history.commits),
-        }
-    }
-
-    fn relation(&self, reported: CommitRef, desired: CommitId) -> CommitRelation {
-        match self.history {
-            Some(history) => history.relation(reported, desired),
-            None => CommitHistory::default().relation(reported, desired),
+impl RemoteFacts<'_> {
+    fn relation(&self, reported: &CommitRef, desired: &CommitId) -> CommitRelation {
+        match (self.history, reported) {
+            (Some(history), CommitRef::Full(commit)) => {
+                history.commits.relation_of(commit, desired)
+            }
+            (Some(history), CommitRef::Abbreviated(_)) => {
+                history.commits.relation(*reported, *desired)
+            }
+            (None, CommitRef::Full(_) | CommitRef::Abbreviated(_)) => {
+                CommitHistory::default().relation(*reported, *desired)
+            }
         }
     }
 
@@ -77,12 +132,12 @@ impl<'a> Commits<'a> {
             CommitRef::Full(commit) => return Some(commit),
             CommitRef::Abbreviated(prefix) => prefix,
         };
-        match self.desired {
+        match self.commit {
             Some(desired) if desired.starts_with(&prefix) => {
-                let same = self.relation(reported, desired) == CommitRelation::Same;
+                let same = self.relation(&reported, &desired) == CommitRelation::Same;
                 same.then_some(desired)
             }
-            Some(_) | None => match self.history?.resolve(&prefix) {
+            Some(_) | None => match self.history?.commits.resolve(&prefix) {
                 PrefixMatch::Unique(commit) => Some(commit),
                 PrefixMatch::None | PrefixMatch::Ambiguous => None,
             },
@@ -90,7 +145,17 @@ impl<'a> Commits<'a> {
     }
 
     /// Whether two commits are certainly the same: both resolved, or the same digits.
-    fn same(&self, one: CommitRef, other: CommitRef) -> bool {
+    fn same(&self, one: &CommitRef, other: &CommitRef) -> bool {
+        match (one, other) {
+            (CommitRef::Full(one), CommitRef::Full(other)) => one == other,
+            (CommitRef::Abbreviated(_), _) | (_, CommitRef::Abbreviated(_)) => {
+                self.same_resolved(*one, *other)
+            }
+        }
+    }
+
+    #[cold]
+    fn same_resolved(&self, one: CommitRef, other: CommitRef) -> bool {
         match (self.resolve(one), self.resolve(other)) {
             (Some(one), Some(other)) => one == other,
             (Some(_), None) | (None, Some(_)) | (None, None) => one == other,
@@ -106,224 +171,62 @@ fn desired(known: bool) -> DesiredFact {
     }
 }
 
-fn agent(situation: &Situation<'_>) -> AgentFact {
-    let Some(reported) = &situation.observation.agent_version else {
-        return AgentFact::NotReported;
-    };
-    match relation(reported, &situation.desired.agent_version) {
-        VersionRelation::Equal => AgentFact::Equal,
-        VersionRelation::Older => AgentFact::Older,
-        VersionRelation::Newer => AgentFact::Newer,
-        VersionRelation::Incomparable => AgentFact::Incompatible,
-    }
-}
-
 /// Where the checkout stands relative to the desired commit, if both are known.
 pub(super) fn commit_relation(situation: &Situation<'_>) -> Option<CommitRelation> {
-    let commits = Commits::of(situation.desired);
+    let remote = RemoteFacts::of(situation.desired, situation.remote_in_grace);
     let reported = situation.observation.repo?.commit;
-    Some(commits.relation(reported, commits.desired?))
+    Some(remote.relation(&reported, remote.commit.as_ref()?))
 }
 
-fn commit(situation: &Situation<'_>) -> CommitFact {
-    if situation.observation.repo.is_none() {
+fn commit(checkout: Option<&Repo>, remote: &RemoteFacts<'_>) -> CommitFact {
+    let Some(repo) = checkout else {
         return CommitFact::NotReported;
-    }
-    match commit_relation(situation) {
-        Some(CommitRelation::Same) => CommitFact::Current,
-        Some(CommitRelation::Behind(_)) => CommitFact::Behind,
-        Some(CommitRelation::Ahead(_)) => CommitFact::Ahead,
-        Some(CommitRelation::Diverged { .. }) => CommitFact::Diverged,
-        Some(CommitRelation::NotOnBranch) => CommitFact::NotOnBranch,
-        Some(CommitRelation::Unknown) | None => CommitFact::Different,
+    };
+    let Some(desired) = &remote.commit else {
+        return CommitFact::Different;
+    };
+    match remote.relation(&repo.commit, desired) {
+        CommitRelation::Same => CommitFact::Current,
+        CommitRelation::Behind(_) => CommitFact::Behind,
+        CommitRelation::Ahead(_) => CommitFact::Ahead,
+        CommitRelation::Diverged { .. } => CommitFact::Diverged,
+        CommitRelation::NotOnBranch => CommitFact::NotOnBranch,
+        CommitRelation::Unknown => CommitFact::Different,
     }
 }
 
-fn lock(situation: &Situation<'_>) -> LockFact {
-    let hash = match situation.observation.repo.map(|repo| repo.lock) {
+fn lock(checkout: Option<&Repo>, remote: &RemoteFacts<'_>) -> LockFact {
+    let hash = match checkout.map(|repo| &repo.lock) {
         None | Some(LockReport::NotReported) => return LockFact::NotReported,
         Some(LockReport::Missing) => return LockFact::Missing,
         Some(LockReport::Hash(hash)) => hash,
     };
-    let Ok(desired) = situation.desired.remote.lock() else {
+    let Some(desired) = &remote.lock else {
         return LockFact::Different;
     };
     if hash == desired {
         return LockFact::Current;
     }
-    match lock_positions(situation, hash, desired) {
-        (Some(host), Some(desired)) if host > desired => LockFact::Behind,
-        (Some(_), Some(_)) => LockFact::Ahead,
-        (None, Some(_)) => LockFact::NotOnBranch,
-        (Some(_), None) | (None, None) => LockFact::Different,
-    }
-}
-
-/// How many versions of the branch are newer than the one checked out and than the desired one.
-fn lock_positions(
-    situation: &Situation<'_>,
-    host: LockHash,
-    desired: LockHash,
-) -> (Option<usize>, Option<usize>) {
-    match &situation.desired.history {
-        Some(history) => (history.locks.behind(&host), history.locks.behind(&desired)),
-        None => (None, None),
+    let (Some(history), Some(desired)) = (remote.history, remote.lock_position) else {
+        return LockFact::Different;
+    };
+    match history.locks.behind(hash) {
+        Some(host) if host > desired => LockFact::Behind,
+        Some(_) => LockFact::Ahead,
+        None => LockFact::NotOnBranch,
     }
 }
 
 /// How many lock versions the checkout is behind the desired one; 0 if it is not, or if that is
 /// not known.
 pub(super) fn lock_versions_behind(situation: &Situation<'_>) -> u32 {
+    let remote = RemoteFacts::of(situation.desired, situation.remote_in_grace);
     let host = situation.observation.repo.and_then(|repo| repo.lock.hash());
-    let (Some(host), Ok(desired)) = (host, situation.desired.remote.lock()) else {
+    let (Some(host), Some(history)) = (host, remote.history) else {
         return 0;
     };
-    match lock_positions(situation, host, desired) {
+    match (history.locks.behind(&host), remote.lock_position) {
         (Some(host), Some(desired)) => u32::try_from(host.saturating_sub(desired)).unwrap_or(0),
         (Some(_), None) | (None, Some(_)) | (None, None) => 0,
-    }
-}
-
-/// The inputs of a deployment, if they are known: captured from a clean tree that did not change.
-pub(super) fn known_inputs(deployed: &Deployed) -> Option<(CommitRef, LockHash)> {
-    if !deployed.clean {
-        return None;
-    }
-    Some((deployed.commit?, deployed.lock?))
-}
-
-fn record(situation: &Situation<'_>, commits: &Commits<'_>) -> RecordFact {
-    let Some(deployed) = &situation.observation.deployed else {
-        return RecordFact::None;
-    };
-    let Some((commit, lock)) = known_inputs(deployed) else {
-        return RecordFact::InputsUnknown;
-    };
-    let Some(repo) = situation.observation.repo else {
-        return RecordFact::NoCheckout;
-    };
-    match repo.lock {
-        LockReport::NotReported => RecordFact::NoCheckout,
-        LockReport::Hash(checked_out) if checked_out == lock => {
-            if commits.same(commit, repo.commit) {
-                RecordFact::SameAsCheckout
-            } else {
-                RecordFact::Differs
-            }
-        }
-        LockReport::Hash(_) | LockReport::Missing => RecordFact::Differs,
-    }
-}
-
-fn claim(situation: &Situation<'_>, commits: &Commits<'_>) -> ClaimFact {
-    let running = situation.observation.system.as_ref();
-    let Some(claimed) = running.and_then(|system| system.configuration_revision.as_ref()) else {
-        return ClaimFact::Silent;
-    };
-    let Some(claimed) = claimed.commit() else {
-        return ClaimFact::NoCommit;
-    };
-    let expected = match &situation.observation.deployed {
-        Some(deployed) => deployed.commit,
-        None => commits.desired.map(CommitRef::Full),
-    };
-    match expected {
-        None => ClaimFact::Unjudged,
-        Some(expected) if commits.same(claimed, expected) => ClaimFact::AsExpected,
-        Some(_) => ClaimFact::Other,
-    }
-}
-
-fn running_path<'a>(situation: &Situation<'a>) -> Option<&'a StorePath> {
-    situation.observation.system.as_ref()?.path.as_ref()
-}
-
-fn path(situation: &Situation<'_>) -> PathFact {
-    let deployed = situation.observation.deployed.as_ref();
-    let deployed = deployed.and_then(|record| record.store_path.as_ref());
-    match (deployed, running_path(situation)) {
-        (Some(deployed), Some(running)) if deployed == running => PathFact::Same,
-        // Whoever no longer sees what runs has lost the evidence: it may be something else by now.
-        (Some(_), Some(_) | None) => PathFact::Other,
-        (None, Some(_) | None) => PathFact::Unjudged,
-    }
-}
-
-/// What a result means, whatever its sender called it: a pass that executed nothing is empty, and
-/// a pass with failures is a failure.
-fn result(tests: &TestEvidence) -> ResultFact {
-    match tests.verdict {
-        TestVerdict::Void => ResultFact::Void,
-        TestVerdict::Stopped => ResultFact::Stopped,
-        TestVerdict::Fail => ResultFact::Failed,
-        TestVerdict::Pass | TestVerdict::Empty if !tests.failed.is_empty() => ResultFact::Failed,
-        TestVerdict::Empty => ResultFact::Empty,
-        TestVerdict::Pass if !tests.per_script => ResultFact::PassedUnverified,
-        TestVerdict::Pass if tests.ran == 0 => ResultFact::Empty,
-        TestVerdict::Pass => ResultFact::Passed,
-    }
-}
-
-/// What a test of this host would be about now: the deployed inputs and store path or, without a
-/// deployment record, what the running system claims.
-pub(super) struct CurrentKey<'a> {
-    pub(super) commit: CommitRef,
-    pub(super) lock: LockHash,
-    /// `None` where an existing agent tells none.
-    pub(super) store_path: Option<&'a StorePath>,
-}
-
-pub(super) fn current_key<'a>(situation: &Situation<'a>) -> Option<CurrentKey<'a>> {
-    let running = running_path(situation);
-    if let Some(deployed) = &situation.observation.deployed {
-        let (commit, lock) = known_inputs(deployed)?;
-        let store_path = deployed.store_path.as_ref().or(running);
-        if store_path.is_none() && !deployed.inferred {
-            return None;
-        }
-        return Some(CurrentKey {
-            commit,
-            lock,
-            store_path,
-        });
-    }
-    let system = situation.observation.system.as_ref()?;
-    Some(CurrentKey {
-        commit: system.claimed_commit()?,
-        lock: situation.desired.remote.lock().ok()?,
-        store_path: Some(running?),
-    })
-}
-
-/// Without any path the inputs alone must do, and they do only for an agent whose pass proves nothing.
-fn same_path(
-    tests: &TestEvidence,
-    tested: Option<&StorePath>,
-    current: Option<&StorePath>,
-) -> bool {
-    match (tested, current) {
-        (Some(tested), Some(current)) => tested == current,
-        (None, None) => !tests.per_script,
-        (Some(_), None) | (None, Some(_)) => false,
-    }
-}
-
-fn key(situation: &Situation<'_>, commits: &Commits<'_>) -> KeyFact {
-    let Some(tests) = situation.tests else {
-        return KeyFact::Unjudged;
-    };
-    let (Some(tested), Some(current)) = (&tests.key, current_key(situation)) else {
-        return KeyFact::Unjudged;
-    };
-    if tests.verdict == TestVerdict::Void {
-        return KeyFact::Unjudged;
-    }
-    let same = commits.same(tested.commit, current.commit)
-        && tested.lock == current.lock
-        && same_path(tests, tested.store_path.as_ref(), current.store_path);
-    if same {
-        KeyFact::Current
-    } else {
-        KeyFact::Other
     }
 }

@@ -1,7 +1,8 @@
 //! The five compartments: facts → decision table → assessment (spec 01).
 //!
-//! Reading order: [`facts`] (the only place where text and hashes are compared), [`mod@rules`] (the
-//! tables, nothing else), [`table`] and [`ruleset`] (how a table is read), [`reason`], [`remedy`],
+//! Reading order: [`HostFacts`] and [`RemoteFacts`] (what is known, as values of a fixed size),
+//! [`facts`] (these, compared), [`mod@rules`] (the tables, nothing else), [`table`] and [`ruleset`]
+//! (how a table is read), [`Verdict`] (what was decided), [`reason`] (with the evidence), [`remedy`],
 //! [`render`] (texts, made from reasons), [`mod@explain`] (why a colour is what it is).
 
 pub mod attention;
@@ -9,6 +10,7 @@ mod compare;
 pub mod explain;
 pub mod fact;
 pub mod facts;
+mod known;
 pub mod parameter;
 mod parameters;
 pub mod reason;
@@ -17,6 +19,7 @@ pub mod render;
 pub mod rules;
 pub mod ruleset;
 pub mod table;
+mod verdict;
 pub mod version;
 
 use serde::{Deserialize, Serialize};
@@ -25,14 +28,16 @@ use crate::desired::DesiredState;
 use crate::host::{DeployEvidence, Hold, HostObservation, Presence, TestEvidence};
 use crate::op::Op;
 
-pub use attention::Attention;
+pub use attention::{Attention, AttentionCode, AttentionSet};
 pub use explain::{Trace, explain};
 pub use facts::Facts;
+pub use known::{HostFacts, RemoteFacts};
 pub use reason::{Reason, ReasonCode};
 pub use remedy::{Click, ManualStep, Remedy, Step, click_for};
 pub use render::text::cause_with_detail as remote_sentence;
 pub use render::{Tooltip, details, message};
 pub use ruleset::{RuleHit, rules};
+pub use verdict::Verdict;
 
 /// One of the five questions about a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -230,31 +235,36 @@ impl HostAssessment {
     }
 }
 
-/// Judges one host. Pure and total: the same situation gives the same answer, byte for byte.
+/// Judges one host. Pure and total: the same situation gives the same answer, byte for byte. This
+/// is its [`Verdict`], with the evidence for it looked up.
 #[must_use]
 pub fn assess(situation: &Situation<'_>) -> HostAssessment {
-    let hits = rules(&Facts::compare(situation));
-    let [agent, git, lock, system, tests] = &hits;
+    let remote = RemoteFacts::of(situation.desired, situation.remote_in_grace);
+    assess_beside(situation, &remote)
+}
+
+/// The same where what is desired is ready for comparing: for many hosts at once.
+#[must_use]
+pub fn assess_beside(situation: &Situation<'_>, remote: &RemoteFacts<'_>) -> HostAssessment {
+    let verdict = HostFacts::of(situation).judge(remote);
     HostAssessment {
-        compartments: [
-            assessment(agent, situation, &hits),
-            assessment(git, situation, &hits),
-            assessment(lock, situation, &hits),
-            assessment(system, situation, &hits),
-            assessment(tests, situation, &hits),
-        ],
-        attentions: attention::collect(situation),
+        compartments: Compartment::ALL.map(|one| assessment(one, situation, &verdict)),
+        attentions: attention::fill_in(verdict.attentions, situation),
     }
 }
 
 #[inline]
-fn assessment(hit: &RuleHit, situation: &Situation<'_>, hits: &[RuleHit; 5]) -> Assessment {
-    let base_reason = Reason::build(hit.reason, situation, hits);
-    let overlay = table::overlay(hit.compartment, situation.working);
+fn assessment(
+    compartment: Compartment,
+    situation: &Situation<'_>,
+    verdict: &Verdict,
+) -> Assessment {
+    let base_reason = Reason::build(verdict.reason_of(compartment), situation, verdict);
+    let overlay = table::overlay(compartment, situation.working);
     Assessment {
-        compartment: hit.compartment,
-        status: overlay.map_or(hit.status, |_| Status::Working),
-        base: hit.status,
+        compartment,
+        status: verdict.status_of(compartment),
+        base: verdict.base_of(compartment),
         reason: overlay.map_or(base_reason, |(_, working)| Reason::from(working)),
         base_reason,
     }

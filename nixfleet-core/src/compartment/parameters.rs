@@ -1,8 +1,7 @@
 //! Filling in the parameters of a reason. Decides nothing: the table already chose the code.
 
 use crate::compartment::compare;
-use crate::compartment::ruleset::RuleHit;
-use crate::compartment::{Compartment, Reason, ReasonCode, Situation, Status, Working};
+use crate::compartment::{Compartment, Reason, ReasonCode, Situation, Status, Verdict, Working};
 use crate::desired::RemoteCause;
 use crate::history::CommitRelation;
 use crate::host::{RunningSystem, TestVerdict};
@@ -12,14 +11,10 @@ use crate::op::Op;
 impl Reason {
     /// The reason with this code in this situation: looks up the parameters, decides nothing.
     #[must_use]
-    pub fn build(code: ReasonCode, situation: &Situation<'_>, hits: &[RuleHit; 5]) -> Reason {
+    pub fn build(code: ReasonCode, situation: &Situation<'_>, verdict: &Verdict) -> Reason {
         let known = Parameters { situation };
-        let status = |compartment: Compartment| {
-            let hit = hits.iter().find(|hit| hit.compartment == compartment);
-            hit.map_or(Status::Unknown, |hit| hit.status)
-        };
-        let git = |wanted: Status| status(Compartment::Git) == wanted;
-        let lock = |wanted: Status| status(Compartment::Lock) == wanted;
+        let git = |wanted: Status| verdict.base_of(Compartment::Git) == wanted;
+        let lock = |wanted: Status| verdict.base_of(Compartment::Lock) == wanted;
         let running = situation.observation.system.as_ref();
         match code {
             ReasonCode::AgentNotReported => Reason::AgentNotReported,
@@ -155,7 +150,7 @@ impl Reason {
                 commit: known.tested(),
             },
             ReasonCode::SystemNotCurrent => Reason::SystemNotCurrent {
-                system: status(Compartment::System),
+                system: verdict.base_of(Compartment::System),
                 passed_for: known.tested().filter(|_| known.passed()),
             },
             ReasonCode::TestsPassed => Reason::TestsPassed {

@@ -1,7 +1,8 @@
-//! The decision tables made ready for deciding: every row becomes one number.
+//! The decision tables made ready for deciding: every row of every table is one bit of one number.
 //!
-//! Each value of each fact has a bit. A row applies if the facts have none of the bits that its
-//! patterns rule out, so a row costs one comparison whatever the number of its columns.
+//! Each value of each fact permits some rows. The rows that apply are those that every fact
+//! permits, so deciding costs one look-up a fact, whatever the number of rows; the first row of a
+//! table that applies is its lowest bit.
 
 use crate::compartment::fact::{Fact, FactName};
 use crate::compartment::facts::Facts;
@@ -29,87 +30,153 @@ pub fn rules(facts: &Facts) -> [RuleHit; 5] {
     RULESET.decide(facts)
 }
 
+/// The same without the names of rows: statuses and reasons.
+#[inline]
+pub(super) fn statuses(facts: &Facts) -> ([Status; 5], [ReasonCode; 5]) {
+    let [agent, git, lock, system, tests] = RULESET.rows(facts);
+    let status = |row: usize| RULESET.hits[row % MAX_ROWS].status;
+    let reason = |row: usize| RULESET.hits[row % MAX_ROWS].reason;
+    (
+        [
+            status(agent),
+            status(git),
+            status(lock),
+            status(system),
+            status(tests),
+        ],
+        [
+            reason(agent),
+            reason(git),
+            reason(lock),
+            reason(system),
+            reason(tests),
+        ],
+    )
+}
+
 static RULESET: Ruleset = Ruleset::new(&TABLES);
 
-/// The most rows of one table, the last one not included.
-const MAX_ROWS: usize = 16;
+/// The most rows of all tables together.
+const MAX_ROWS: usize = 64;
+
+/// Places for values of facts: more than there are, so that none has to be checked.
+const PLACES: usize = 128;
 
 /// Five tables, ready for deciding.
 #[derive(Clone, Debug)]
 pub struct Ruleset {
-    tables: [Ready; 5],
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Ready {
-    /// For each row the bits that must not be there. No facts have none of all bits, so rows that
-    /// are not in use never apply.
-    ruled_out: [u128; MAX_ROWS],
-    /// What each row decides; behind the last one in use, what the table decides otherwise.
-    hits: [RuleHit; MAX_ROWS + 1],
-    /// How many of them are in use.
-    used: usize,
+    /// For each value of each fact the rows that it permits.
+    permits: [u64; PLACES],
+    /// For each row the rows of later tables that the status it decides permits.
+    then_permits: [u64; MAX_ROWS],
+    /// What each row decides.
+    hits: [RuleHit; MAX_ROWS],
+    /// For each table its rows, the one for everything else included.
+    rows_of: [u64; 5],
 }
 
 impl Ruleset {
-    /// Makes tables ready. Rows beyond the sixteenth of a table are not used: a test sees to it
-    /// that there are none.
+    /// Makes tables ready. Rows for which there is no bit left are not used: a test sees to it
+    /// that there are none. Each table keeps its answer to everything else.
     #[must_use]
     pub const fn new(tables: &[Table<'_>; 5]) -> Self {
-        let [agent, git, lock, system, tests] = tables;
-        Self {
-            tables: [
-                Ready::new(agent),
-                Ready::new(git),
-                Ready::new(lock),
-                Ready::new(system),
-                Ready::new(tests),
-            ],
+        let mut ready = Self {
+            permits: [u64::MAX; PLACES],
+            then_permits: [u64::MAX; MAX_ROWS],
+            hits: [hit(&tables[0], &tables[0].otherwise); MAX_ROWS],
+            rows_of: [0; 5],
+        };
+        let (mut at, mut next) = (0, 0);
+        while at < tables.len() {
+            let table = &tables[at];
+            let mut row = 0;
+            while row < table.rows.len() && next + (tables.len() - at) < MAX_ROWS {
+                ready.add(at, next, table, &table.rows[row]);
+                row += 1;
+                next += 1;
+            }
+            ready.add(at, next, table, &table.otherwise);
+            next += 1;
+            at += 1;
+        }
+        let mut row = 0;
+        while row < MAX_ROWS {
+            if let Some(fact) = status_fact(&ready.hits[row]) {
+                ready.then_permits[row] = ready.permits[value_at(fact)];
+            }
+            row += 1;
+        }
+        ready
+    }
+
+    const fn add(&mut self, table_at: usize, bit: usize, table: &Table<'_>, row: &Row) {
+        self.rows_of[table_at] |= 1 << bit;
+        self.hits[bit] = hit(table, row);
+        let ruled_out = ruled_out(table.columns, row.when);
+        let mut place = 0;
+        while place < PLACES {
+            if ruled_out >> place & 1 == 1 {
+                self.permits[place] &= !(1 << bit);
+            }
+            place += 1;
         }
     }
 
     /// Decides all five compartments, before any overlay.
     #[must_use]
     pub fn decide(&self, facts: &Facts) -> [RuleHit; 5] {
-        let [agent, git, lock, system, tests] = &self.tables;
-        let mut bits = bits_of(facts);
-        let agent = *agent.decide(bits);
-        let git = *git.decide(bits);
-        bits |= bit(Fact::GitStatus(git.status));
-        let lock = *lock.decide(bits);
-        bits |= bit(Fact::LockStatus(lock.status));
-        let system = *system.decide(bits);
-        bits |= bit(Fact::SystemStatus(system.status));
-        let tests = *tests.decide(bits);
+        self.rows(facts).map(|row| self.hits[row % MAX_ROWS])
+    }
+
+    /// The row of each table that decides.
+    #[inline]
+    fn rows(&self, facts: &Facts) -> [usize; 5] {
+        let [agents, gits, locks, systems, tests] = self.rows_of;
+        let rows = self.permitted(facts);
+        let agent = first(rows & agents);
+        let git = first(rows & gits);
+        let rows = rows & self.then_permits[git];
+        let lock = first(rows & locks);
+        let rows = rows & self.then_permits[lock];
+        let system = first(rows & systems);
+        let rows = rows & self.then_permits[system];
+        let tests = first(rows & tests);
         [agent, git, lock, system, tests]
+    }
+
+    /// The rows that the facts of a host permit.
+    fn permitted(&self, facts: &Facts) -> u64 {
+        let by =
+            |name: FactName, value: usize| self.permits[(place(name).0 as usize + value) % PLACES];
+        by(FactName::Agent, facts.agent as usize)
+            & by(FactName::DesiredCommit, facts.desired_commit as usize)
+            & by(FactName::DesiredLock, facts.desired_lock as usize)
+            & by(FactName::Commit, facts.commit as usize)
+            & by(FactName::Tree, facts.tree as usize)
+            & by(FactName::Lock, facts.lock as usize)
+            & by(FactName::Outcome, facts.outcome as usize)
+            & by(FactName::Reconcile, facts.reconcile as usize)
+            & by(FactName::Record, facts.record as usize)
+            & by(FactName::Claim, facts.claim as usize)
+            & by(FactName::Path, facts.path as usize)
+            & by(FactName::TestsSwitch, facts.tests_switch as usize)
+            & by(FactName::Result, facts.result as usize)
+            & by(FactName::Key, facts.key as usize)
     }
 }
 
-impl Ready {
-    const fn new(table: &Table<'_>) -> Self {
-        let mut ready = Self {
-            ruled_out: [u128::MAX; MAX_ROWS],
-            hits: [hit(table, &table.otherwise); MAX_ROWS + 1],
-            used: 0,
-        };
-        while ready.used < table.rows.len() && ready.used < MAX_ROWS {
-            let row = &table.rows[ready.used];
-            ready.ruled_out[ready.used] = ruled_out(table.columns, row.when);
-            ready.hits[ready.used] = hit(table, row);
-            ready.used += 1;
-        }
-        ready
-    }
+/// The number of the lowest bit. Every table has a row that everything permits.
+fn first(rows: u64) -> usize {
+    rows.trailing_zeros() as usize % MAX_ROWS
+}
 
-    /// The first row that applies. All rows are tried, because that is quicker than guessing where
-    /// to stop.
-    fn decide(&self, bits: u128) -> &RuleHit {
-        let mut applies = 1_u32 << self.used;
-        for (row, ruled_out) in self.ruled_out.iter().take(self.used).enumerate() {
-            applies |= u32::from(ruled_out & bits == 0) << row;
-        }
-        let first = applies.trailing_zeros() as usize;
-        self.hits.get(first).unwrap_or(&self.hits[MAX_ROWS])
+/// What later tables see of a row that decided.
+const fn status_fact(hit: &RuleHit) -> Option<Fact> {
+    match hit.compartment {
+        Compartment::Git => Some(Fact::GitStatus(hit.status)),
+        Compartment::Lock => Some(Fact::LockStatus(hit.status)),
+        Compartment::System => Some(Fact::SystemStatus(hit.status)),
+        Compartment::Agent | Compartment::Tests => None,
     }
 }
 
@@ -165,6 +232,11 @@ const fn column(name: FactName) -> u128 {
 }
 
 const fn bit(fact: Fact) -> u128 {
+    1 << value_at(fact)
+}
+
+/// The place of a value.
+const fn value_at(fact: Fact) -> usize {
     let value = match fact {
         Fact::Agent(value) => value as u32,
         Fact::DesiredCommit(value) | Fact::DesiredLock(value) => value as u32,
@@ -183,27 +255,7 @@ const fn bit(fact: Fact) -> u128 {
             value as u32
         }
     };
-    1 << (place(fact.fact_name()).0 + value)
-}
-
-fn bits_of(facts: &Facts) -> u128 {
-    // The facts alone fit in half of the bits.
-    let bit = |name: FactName, value: u32| 1_u64 << (place(name).0 + value);
-    let bits = bit(FactName::Agent, facts.agent as u32)
-        | bit(FactName::DesiredCommit, facts.desired_commit as u32)
-        | bit(FactName::DesiredLock, facts.desired_lock as u32)
-        | bit(FactName::Commit, facts.commit as u32)
-        | bit(FactName::Tree, facts.tree as u32)
-        | bit(FactName::Lock, facts.lock as u32)
-        | bit(FactName::Outcome, facts.outcome as u32)
-        | bit(FactName::Reconcile, facts.reconcile as u32)
-        | bit(FactName::Record, facts.record as u32)
-        | bit(FactName::Claim, facts.claim as u32)
-        | bit(FactName::Path, facts.path as u32)
-        | bit(FactName::TestsSwitch, facts.tests_switch as u32)
-        | bit(FactName::Result, facts.result as u32)
-        | bit(FactName::Key, facts.key as u32);
-    bits.into()
+    (place(fact.fact_name()).0 + value) as usize
 }
 
 #[cfg(test)]
@@ -213,8 +265,17 @@ mod tests {
     #[test]
     fn every_value_of_every_fact_has_its_own_bit_and_every_table_fits() {
         let mut seen = 0_u128;
+        let rows: usize = TABLES.iter().map(|table| table.all_rows().count()).sum();
+        assert!(rows <= MAX_ROWS, "{rows}");
+        assert_eq!(
+            RULESET
+                .rows_of
+                .iter()
+                .fold(0, |all, one| all | one)
+                .count_ones() as usize,
+            rows
+        );
         for table in &TABLES {
-            assert!(table.rows.len() <= MAX_ROWS);
             for row in table.all_rows() {
                 assert_eq!(row.when.len(), table.columns.len(), "{}", row.id);
                 for (pattern, name) in row.when.iter().zip(table.columns) {

@@ -1,5 +1,6 @@
 //! What agents say: registration, signs of life, results (spec 03, spec 02 rules 4, 6, 9 to 13).
 
+use super::hosts::Slot;
 use super::turn::Turn;
 use super::{Effect, Fleet, Host, HostRecord};
 use crate::host::{AgentProtocol, HostObservation, ObservationUpdate, Presence};
@@ -27,14 +28,18 @@ impl Fleet {
         if let AgentReport::Registered(registration) = report {
             return self.registered(turn, connection, bound, *registration, now);
         }
-        let Some(host) = self.connections.get(&connection).cloned() else {
+        let Some((host, slot)) = self.connections.get(&connection) else {
             turn.sends
                 .push(close(connection, "the first message must be register"));
             return;
         };
+        let report = match report {
+            AgentReport::Heartbeat(beat) => return self.heartbeat(turn, *slot, *beat, now),
+            other => other,
+        };
+        let host = host.clone();
         match report {
-            AgentReport::Registered(_) => {}
-            AgentReport::Heartbeat(beat) => self.heartbeat(turn, &host, *beat, now),
+            AgentReport::Registered(_) | AgentReport::Heartbeat(_) => {}
             AgentReport::Accepted { command, pid } => {
                 let event = Event::Accepted {
                     to: Address::of(command),
@@ -82,7 +87,7 @@ impl Fleet {
         let other = self
             .connections
             .get(&connection)
-            .is_some_and(|own| *own != id);
+            .is_some_and(|(own, _)| *own != id);
         if other || bound.is_some_and(|bound| *bound != id) {
             turn.sends
                 .push(close(connection, "this credential belongs to another host"));
@@ -108,8 +113,11 @@ impl Fleet {
             return;
         }
         self.replace_connection(turn, &id, connection);
-        self.connections.insert(connection, id.clone());
-        let Some(host) = self.hosts.get_mut(&id) else {
+        let Some(slot) = self.hosts.slot(&id) else {
+            return;
+        };
+        self.connections.insert(connection, (id.clone(), slot));
+        let Some(host) = self.hosts.at_mut(slot) else {
             return;
         };
         host.connection = Some(connection);
@@ -235,19 +243,31 @@ impl Fleet {
         self.start_next(turn, id, now);
     }
 
-    fn heartbeat(&mut self, turn: &mut Turn, id: &HostId, beat: HeartbeatReport, now: Timestamp) {
-        if let (Some(version), Some(host)) = (beat.nixpkgs_version, self.hosts.get_mut(id))
+    /// Most of what a server does. The host is found once, and by its slot: whatever the number
+    /// of hosts, a heartbeat that tells nothing new looks at this one only.
+    fn heartbeat(&mut self, turn: &mut Turn, slot: Slot, beat: HeartbeatReport, now: Timestamp) {
+        let Some(host) = self.hosts.at_mut(slot) else {
+            return;
+        };
+        let mut changed = false;
+        if let Some(version) = beat.nixpkgs_version
             && host.record.identity.nixpkgs_version.as_deref() != Some(&version)
         {
             host.record.identity.nixpkgs_version = Some(version);
-            turn.host_changed(id);
+            changed = true;
         }
-        self.take_in(turn, id, beat.facts, now);
-        self.note_agent_runs(id, beat.pending_op);
-        turn.heard.insert(id.clone());
-        let Some(host) = self.hosts.get(id).filter(|host| !host.open.is_empty()) else {
+        changed |= host.take_in(beat.facts, now);
+        host.agent_runs = beat.pending_op;
+        if changed {
+            turn.host_changed(&host.record.id);
+        }
+        // Only rollouts want to know.
+        if !self.rollouts.is_empty() {
+            turn.heard.insert(host.record.id.clone());
+        }
+        if host.open.is_empty() {
             return;
-        };
+        }
         let existing = host.record.identity.protocol == AgentProtocol::Existing;
         let running = match (beat.command, beat.pending_op) {
             (Some(command), _) => Some(Address::of(command)),
@@ -255,6 +275,7 @@ impl Fleet {
             (None, Some(_) | None) => None,
         };
         let observation = host.record.observation.clone();
+        let id = host.record.id.clone();
         for command in host.open.clone() {
             let event = Event::Heartbeat {
                 running,
@@ -262,7 +283,7 @@ impl Fleet {
             };
             self.command_event(turn, command, &event, now);
         }
-        self.start_next(turn, id, now);
+        self.start_next(turn, &id, now);
     }
 
     /// What an agent says it runs.
@@ -283,10 +304,9 @@ impl Fleet {
         let Some(host) = self.hosts.get_mut(id) else {
             return;
         };
-        if host.record.observation.apply(facts) {
+        if host.take_in(facts, now) {
             turn.host_changed(id);
         }
-        self.settle_by_record(turn, id, now);
     }
 
     pub(super) fn disconnected(
@@ -295,7 +315,7 @@ impl Fleet {
         connection: ConnectionId,
         now: Timestamp,
     ) {
-        let Some(id) = self.connections.remove(&connection) else {
+        let Some((id, _)) = self.connections.remove(&connection) else {
             return;
         };
         let Some(host) = self.hosts.get_mut(&id) else {

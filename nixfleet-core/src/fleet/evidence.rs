@@ -1,31 +1,41 @@
 //! What results and facts prove: deploy outcome, deployment record, test result.
 
-use super::Fleet;
 use super::turn::Turn;
-use crate::host::{DeployEvidence, DeployOutcome, HostObservation, TestEvidence, TestKey};
+use super::{Fleet, Host};
+use crate::host::{
+    DeployEvidence, DeployOutcome, HostObservation, ObservationUpdate, TestEvidence, TestKey,
+};
 use crate::ids::HostId;
 use crate::time::Timestamp;
 
-impl Fleet {
+impl Host {
+    /// Stores facts, and settles what they prove; tells whether anything changed.
+    pub(super) fn take_in(&mut self, facts: ObservationUpdate, now: Timestamp) -> bool {
+        let changed = self.record.observation.apply(facts);
+        self.settle_by_record(now) || changed
+    }
+
     /// The agent's own record for the command whose outcome was unknown settles it.
-    pub(super) fn settle_by_record(&mut self, turn: &mut Turn, id: &HostId, now: Timestamp) {
-        let Some(host) = self.hosts.get_mut(id) else {
-            return;
-        };
-        let deploy = &mut host.record.deploy;
-        let record = host.record.observation.deployed.as_ref();
+    fn settle_by_record(&mut self, now: Timestamp) -> bool {
+        let deploy = &mut self.record.deploy;
+        if !deploy.needs_reconcile {
+            return false;
+        }
+        let record = self.record.observation.deployed.as_ref();
         let proves = record.is_some_and(|own| {
             own.command.is_some() && own.command == deploy.command && !own.inferred
         });
-        if deploy.needs_reconcile && proves {
+        if proves {
             deploy.needs_reconcile = false;
             deploy.outcome = DeployOutcome::Ok;
             deploy.at = Some(now);
             deploy.detail = Some("confirmed by the agent's record".to_owned());
-            turn.host_changed(id);
         }
+        proves
     }
+}
 
+impl Fleet {
     /// The outcome of a deploy-class command; an older one never replaces a newer one.
     pub(super) fn set_deploy(
         &mut self,

@@ -6,6 +6,7 @@ mod agents;
 mod effect;
 mod evidence;
 mod foresight;
+mod hosts;
 mod input;
 mod notices;
 mod publish;
@@ -31,6 +32,7 @@ pub use input::{
     Accepted, Decision, Dispatch, Dispatched, Input, Reading, Reply, Request, RequestId,
 };
 pub use publish::{ClickReport, CompartmentReport, HostReport};
+pub use queue::rank as queue_rank;
 pub use settings::{FleetSettings, Quarantined};
 pub use snapshot::{HostRecord, KEPT_ROLLOUTS, Snapshot};
 
@@ -45,6 +47,7 @@ use crate::rollout::Rollout;
 use crate::sync::{SyncLog, SyncState};
 use crate::time::Timestamp;
 use crate::update::{UpdatePolicy, Updates};
+use hosts::{Hosts, Slot};
 use turn::Turn;
 
 /// What the fleet is told once, at start.
@@ -75,9 +78,9 @@ pub struct FleetConfig {
 #[derive(Clone, Debug)]
 pub struct Fleet {
     config: FleetConfig,
-    hosts: BTreeMap<HostId, Host>,
+    hosts: Hosts,
     commands: BTreeMap<CommandId, Command>,
-    connections: BTreeMap<ConnectionId, HostId>,
+    connections: BTreeMap<ConnectionId, (HostId, Slot)>,
     watch: RemoteWatch,
     desired: DesiredState,
     log: SyncLog,
@@ -117,6 +120,8 @@ struct Host {
     agent_runs: Option<Op>,
     /// An existing agent told that this was stopped; it will tell its end a second time (spec 03).
     second_end: Option<Op>,
+    /// Whether clients were told of it.
+    shown: bool,
 }
 
 impl Host {
@@ -128,6 +133,7 @@ impl Host {
             identity_conflict: false,
             agent_runs: None,
             second_end: None,
+            shown: false,
         }
     }
 }
@@ -159,7 +165,7 @@ impl Fleet {
         let updates = policy.map(|policy| Updates::restore(policy, stored.updates, now));
         let mut fleet = Self {
             config,
-            hosts: BTreeMap::new(),
+            hosts: Hosts::default(),
             commands: BTreeMap::new(),
             connections: BTreeMap::new(),
             watch,
@@ -321,7 +327,7 @@ impl Fleet {
     /// The host that an agent's connection registered as.
     #[must_use]
     pub fn host_of(&self, connection: ConnectionId) -> Option<&HostId> {
-        self.connections.get(&connection)
+        self.connections.get(&connection).map(|(id, _)| id)
     }
 
     /// Every commit that hosts report, for a source that can tell how they relate to the branch.

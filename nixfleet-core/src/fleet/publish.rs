@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::hosts::Slot;
 use super::turn::Turn;
 use super::{Fleet, Host, Record};
 use crate::claim::ClaimedRevision;
@@ -181,20 +182,20 @@ impl Fleet {
         }
     }
 
-    pub(super) fn publish_host(&mut self, id: &HostId) -> Option<Arc<Delta>> {
-        let host = self.hosts.get(id)?;
+    pub(super) fn publish_host(&mut self, slot: Slot) -> Option<Arc<Delta>> {
+        let host = self.hosts.at_mut(slot)?;
+        let shown = std::mem::replace(&mut host.shown, true);
         let view = Box::new(host_view(host));
-        let known = self.log.state().hosts.contains_key(id);
-        self.log.publish(if known {
+        self.log.publish(if shown {
             Change::HostUpdated(view)
         } else {
             Change::HostAdded(view)
         })
     }
 
-    pub(super) fn publish_status(&mut self, id: &HostId) -> Option<Arc<Delta>> {
-        let host = self.hosts.get(id)?;
-        let status = StatusView::new(id.clone(), &self.assess_host(host));
+    pub(super) fn publish_status(&mut self, slot: Slot) -> Option<Arc<Delta>> {
+        let host = self.hosts.at(slot)?;
+        let status = StatusView::new(host.record.id.clone(), &self.assess_host(host));
         let whole = StatusUpdate::Whole(Box::new(status));
         self.log.publish(Change::StatusUpdated(whole))
     }

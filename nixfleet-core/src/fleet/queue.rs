@@ -18,7 +18,8 @@ use crate::time::Timestamp;
 const TESTER: &str = "tests after switch";
 
 /// The order in which intents that wait start; those of one rank replace each other.
-const fn rank(op: Op) -> u8 {
+#[must_use]
+pub const fn rank(op: Op) -> u8 {
     match op {
         Op::UpdateInputs => 0,
         Op::Pull => 1,

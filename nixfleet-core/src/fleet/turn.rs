@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::hosts::Slot;
 use super::{Effect, Fleet, Record};
 use crate::ids::{CommandId, HostId, RolloutId};
 use crate::notice::Notice;
@@ -79,11 +80,19 @@ impl Fleet {
         for change in std::mem::take(&mut turn.desired) {
             deltas.extend(self.log.publish(change));
         }
-        for id in &turn.changed {
-            deltas.extend(self.publish_host(id));
+        // Each is looked for once: that costs more, the more hosts there are.
+        let slot = |id: &HostId| self.hosts.slot(id);
+        let changed: Vec<Slot> = turn.changed.iter().filter_map(slot).collect();
+        let judged = turn.changed.union(&turn.refresh).filter_map(slot);
+        let judged: Vec<Slot> = match turn.refresh.is_subset(&turn.changed) {
+            true => changed.clone(),
+            false => judged.collect(),
+        };
+        for slot in &changed {
+            deltas.extend(self.publish_host(*slot));
         }
-        for id in turn.changed.union(&turn.refresh) {
-            deltas.extend(self.publish_status(id));
+        for slot in judged {
+            deltas.extend(self.publish_status(slot));
         }
         for id in &turn.rollouts {
             if let Some(rollout) = self.rollouts.get(id) {
@@ -99,7 +108,7 @@ impl Fleet {
         );
 
         let mut records: Vec<Record> = Vec::new();
-        let hosts = turn.changed.iter().filter_map(|id| self.hosts.get(id));
+        let hosts = changed.iter().filter_map(|slot| self.hosts.at(*slot));
         records.extend(hosts.map(|host| Record::Host(host.record.clone())));
         let commands = turn.commands.iter().filter_map(|id| self.commands.get(id));
         records.extend(commands.cloned().map(Record::Command));

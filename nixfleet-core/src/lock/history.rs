@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::summary::{LockSummary, SummaryChange, diff_summaries};
+use crate::heads::Heads;
 use crate::ids::{CommitId, LockHash};
 use crate::time::Timestamp;
 
@@ -41,6 +42,8 @@ pub struct LockHistory {
     newest_first: Vec<LockVersion>,
     /// Hash and newest position of each distinct content, sorted by hash.
     by_hash: Vec<(LockHash, usize)>,
+    /// The first digits of these hashes.
+    heads: Heads,
 }
 
 impl LockHistory {
@@ -54,9 +57,11 @@ impl LockHistory {
             .collect();
         by_hash.sort_unstable();
         by_hash.dedup_by_key(|(hash, _)| *hash);
+        let heads = by_hash.iter().map(|(hash, _)| hash.head()).collect();
         Self {
             newest_first,
             by_hash,
+            heads: Heads::new(heads),
         }
     }
 
@@ -85,11 +90,11 @@ impl LockHistory {
         if self.current().is_some_and(|version| version.hash == *hash) {
             return Some(0);
         }
-        let found = self
-            .by_hash
-            .binary_search_by(|(candidate, _)| candidate.cmp(hash))
-            .ok()?;
-        self.by_hash.get(found).map(|(_, position)| *position)
+        let mut alike = self.heads.places_of(hash.head());
+        alike.find_map(|at| {
+            let (found, position) = self.by_hash.get(at)?;
+            (found == hash).then_some(*position)
+        })
     }
 
     /// What changed in the root inputs from the version `old` to the version `new`; `None` unless

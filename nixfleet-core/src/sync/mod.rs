@@ -2,6 +2,7 @@
 //! of the protocol (spec 04, "Sync protocol").
 
 mod compact;
+mod part;
 mod replica;
 mod state;
 mod view;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use compact::{CompactStatus, table as letters};
+pub use part::{write_parts, write_whole};
 pub use replica::{Replica, ReplicaStep};
 pub use state::{KEPT_EVENTS, KEPT_ROLLOUTS, NotHere, SyncState};
 pub use view::{
@@ -70,11 +72,12 @@ impl SyncLog {
     /// Statuses go out in few bytes if, and only if, a client that has the state just before gets
     /// exactly these statuses from them.
     pub fn publish(&mut self, change: Change) -> Option<Arc<Delta>> {
-        let compact = self.compact(&change);
-        if !self.state.apply(&change).unwrap_or(false) {
-            return None;
-        }
-        let change = compact.unwrap_or(change);
+        let change = match change {
+            Change::StatusUpdated(StatusUpdate::Whole(view)) => {
+                Change::StatusUpdated(self.state.put_status(view)?)
+            }
+            other => self.state.apply(&other).unwrap_or(false).then_some(other)?,
+        };
         self.version = self.version.next();
         let delta = Arc::new(Delta {
             version: self.version,
@@ -85,15 +88,6 @@ impl SyncLog {
             self.recent.pop_front();
         }
         Some(delta)
-    }
-
-    fn compact(&self, change: &Change) -> Option<Change> {
-        let Change::StatusUpdated(StatusUpdate::Whole(view)) = change else {
-            return None;
-        };
-        let compact = CompactStatus::of(view);
-        let read = compact.whole(&self.state)?;
-        (read == **view).then(|| Change::StatusUpdated(StatusUpdate::Compact(Box::new(compact))))
     }
 
     /// The current version.
@@ -218,14 +212,7 @@ pub fn frame(deltas: &[Arc<Delta>]) -> Option<ServerMessage> {
 /// # Errors
 /// What serde says, if one of them cannot be written.
 pub fn write_frame(out: &mut Vec<u8>, deltas: &[Arc<Delta>]) -> serde_json::Result<()> {
-    let Some(first) = deltas.first() else {
-        return Ok(());
-    };
-    let message = written::Message::Delta(written::Frame {
-        first: first.version,
-        changes: deltas,
-    });
-    serde_json::to_writer(out, &message)
+    written::frame(out, deltas)
 }
 
 #[cfg(test)]
@@ -259,13 +246,24 @@ mod tests {
             let change = compact.clone();
             deltas.push(Arc::new(Delta { version, change }));
         }
-        for run in [
-            &deltas[..0],
-            &deltas[..1],
-            &deltas[1..3],
-            &deltas[2..],
-            &deltas,
-        ] {
+        // What no server writes is written as serde writes it, too.
+        let odd = Change::StatusUpdated(StatusUpdate::Compact(Box::new(CompactStatus {
+            id: "web-1".parse().unwrap(),
+            letters: "o\"\\ \u{7}é".to_owned(),
+            numbers: vec![i64::MIN, 0, i64::MAX],
+        })));
+        let versions = 6..;
+        let event = Change::Event(event(3));
+        for (number, change) in versions.zip([event.clone(), odd, compact, event]) {
+            let version = StateVersion { epoch: 0, number };
+            deltas.push(Arc::new(Delta { version, change }));
+        }
+        let all = 0..=deltas.len();
+        let runs = all.clone().flat_map(|from| {
+            let deltas = &deltas;
+            all.clone().filter_map(move |to| deltas.get(from..to))
+        });
+        for run in runs {
             let mut out = Vec::new();
             write_frame(&mut out, run).unwrap();
             let copied = frame(run).map(|message| serde_json::to_vec(&message).unwrap());

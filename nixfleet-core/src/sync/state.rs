@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::compact::{CompactStatus, World};
 use super::{Change, CommandView, DesiredView, EventView, HostView, StatusUpdate, StatusView};
 use crate::desired::PendingPr;
 use crate::ids::{CommandId, HostId, RolloutId};
@@ -79,14 +80,14 @@ impl SyncState {
     pub fn apply(&mut self, change: &Change) -> Result<bool, NotHere> {
         Ok(match change {
             Change::HostAdded(host) | Change::HostUpdated(host) => {
-                replace(&mut self.hosts, host.id.clone(), (**host).clone())
+                replace(&mut self.hosts, &host.id, &**host)
             }
             Change::StatusUpdated(StatusUpdate::Whole(status)) => {
-                replace(&mut self.statuses, status.id.clone(), (**status).clone())
+                replace(&mut self.statuses, &status.id, &**status)
             }
             Change::StatusUpdated(StatusUpdate::Compact(status)) => {
                 let whole = status.whole(self).ok_or(NotHere)?;
-                replace(&mut self.statuses, status.id.clone(), whole)
+                replace(&mut self.statuses, &status.id, &whole)
             }
             Change::HostRemoved(id) => self.remove_host(id),
             Change::CommandStarted(command)
@@ -110,6 +111,35 @@ impl SyncState {
                 changed
             }
         })
+    }
+
+    /// Takes in the statuses of a host, and tells them as they go out: in few bytes if a client that
+    /// has this state gets exactly them from these. `None` if nothing changes.
+    pub(super) fn put_status(&mut self, view: Box<StatusView>) -> Option<StatusUpdate> {
+        let before = self.statuses.get_mut(&view.id);
+        if before.as_deref() == Some(&*view) {
+            return None;
+        }
+        let compact = CompactStatus::of(&view);
+        let whole = self.hosts.get(&view.id).and_then(|host| {
+            compact.whole_in(&World {
+                host,
+                desired: self.desired.as_ref(),
+                update_pr: self.update_pr.as_ref(),
+                before: before.as_deref(),
+            })
+        });
+        let fits = whole.as_ref() == Some(&*view);
+        let id = view.id.clone();
+        let (kept, told) = match whole.filter(|_| fits) {
+            Some(whole) => (whole, StatusUpdate::Compact(Box::new(compact))),
+            None => ((*view).clone(), StatusUpdate::Whole(view)),
+        };
+        match before {
+            Some(before) => *before = kept,
+            None => drop(self.statuses.insert(id, kept)),
+        }
+        Some(told)
     }
 
     /// Takes in a part of a full state.
@@ -173,11 +203,11 @@ impl SyncState {
                 *id == new.id || c.host != new.host || !c.phase.is_terminal() || c.seq > new.seq
             });
         }
-        replace(&mut self.commands, new.id, new.clone())
+        replace(&mut self.commands, &new.id, new)
     }
 
     fn put_rollout(&mut self, rollout: &RolloutView) -> bool {
-        let changed = replace(&mut self.rollouts, rollout.id, rollout.clone());
+        let changed = replace(&mut self.rollouts, &rollout.id, rollout);
         let mut ended: Vec<(Timestamp, RolloutId)> = self
             .rollouts
             .values()
@@ -198,7 +228,7 @@ impl SyncState {
         if event.n.saturating_add(kept) <= newest {
             return false;
         }
-        let changed = replace(&mut self.events, event.n, event.clone());
+        let changed = replace(&mut self.events, &event.n, event);
         let newest = newest.max(event.n);
         // Only the oldest can be too old: what is kept must not be looked at every time.
         while let Some(oldest) = self.events.first_entry() {
@@ -211,10 +241,15 @@ impl SyncState {
     }
 }
 
-fn replace<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, V>, key: K, value: V) -> bool {
-    if map.get(&key) == Some(&value) {
-        return false;
+fn replace<K, V>(map: &mut BTreeMap<K, V>, key: &K, value: &V) -> bool
+where
+    K: Ord + Clone,
+    V: PartialEq + Clone,
+{
+    match map.get_mut(key) {
+        Some(old) if old == value => return false,
+        Some(old) => old.clone_from(value),
+        None => drop(map.insert(key.clone(), value.clone())),
     }
-    map.insert(key, value);
     true
 }

@@ -16,13 +16,23 @@ pub const CAPABILITY_LOCK: &str = "lock";
 pub const CAPABILITY_DEPLOYED: &str = "deployed";
 
 /// What an agent sends.
+pub type AgentFrame = AgentFrameOf<String>;
+
+/// What an agent sends, with a kind of text: heartbeats, of which there are many, are read with
+/// texts that are borrowed from the frame (see [`Text`](super::Text)).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "payload", rename_all = "snake_case")]
-pub enum AgentFrame {
+#[serde(
+    tag = "type",
+    content = "payload",
+    rename_all = "snake_case",
+    expecting = "adjacently tagged enum AgentFrame"
+)]
+#[serde(bound(deserialize = "T: Deserialize<'de> + Default"))]
+pub enum AgentFrameOf<T> {
     /// First frame after every connect.
     Register(Box<Register>),
     /// On `registered`, then every interval, and right after a command ends.
-    Heartbeat(Box<Heartbeat>),
+    Heartbeat(Box<Heartbeat<T>>),
     /// One line of command output.
     Output(Output),
     /// A command ended.
@@ -153,44 +163,46 @@ pub struct FlakeUpdates {
 /// The facts that `register`, `heartbeat` and `status` may carry.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Facts {
+#[serde(bound(deserialize = "T: Deserialize<'de> + Default"))]
+pub struct Facts<T = String> {
     /// Commit of the agent's source.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub source_commit: Option<String>,
+    pub source_commit: Option<T>,
     /// Store path of the agent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub store_path: Option<String>,
+    pub store_path: Option<T>,
     /// Hash of the agent's binary.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub binary_hash: Option<String>,
+    pub binary_hash: Option<T>,
     /// *Ours:* the agent path that the deployed configuration expects.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub expected_store_path: Option<String>,
+    pub expected_store_path: Option<T>,
     /// SHA-256 of `flake.lock`, 64 hex digits.
     #[serde(skip_serializing_if = "Field::is_absent")]
-    pub lock_hash: Field<String>,
+    pub lock_hash: Field<T>,
     /// *Ours:* the config checkout.
     #[serde(skip_serializing_if = "Field::is_absent")]
-    pub repo: Field<RepoFacts>,
+    pub repo: Field<RepoFacts<T>>,
     /// *Ours:* the deployment record.
     #[serde(skip_serializing_if = "Field::is_absent")]
-    pub deployed: Field<DeployedFacts>,
+    pub deployed: Field<DeployedFacts<T>>,
     /// *Ours:* the running system.
     #[serde(skip_serializing_if = "Field::is_absent")]
-    pub system: Field<SystemFacts>,
+    pub system: Field<SystemFacts<T>>,
     /// *Ours:* generations that can be rolled back to; sent when changed.
     #[serde(skip_serializing_if = "Field::is_absent")]
-    pub generations: Field<Vec<GenerationFacts>>,
+    pub generations: Field<Vec<GenerationFacts<T>>>,
     /// *Ours:* why the checkout could not be read.
     #[serde(skip_serializing_if = "Field::is_absent")]
-    pub repo_error: Field<String>,
+    pub repo_error: Field<T>,
 }
 
 /// *Ours:* the config checkout.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RepoFacts {
+#[serde(bound(deserialize = "T: Deserialize<'de> + Default"))]
+pub struct RepoFacts<T = String> {
     /// Full commit.
-    pub commit: String,
+    pub commit: T,
     /// Whether there are local changes.
     #[serde(default)]
     pub dirty: bool,
@@ -199,38 +211,40 @@ pub struct RepoFacts {
 /// *Ours:* the deployment record.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct DeployedFacts {
+#[serde(bound(deserialize = "T: Deserialize<'de> + Default"))]
+pub struct DeployedFacts<T = String> {
     /// Full commit; absent if the inputs are unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub commit: Option<String>,
+    pub commit: Option<T>,
     /// Hash of the lock.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub lock_hash: Option<String>,
+    pub lock_hash: Option<T>,
     /// Activated store path.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub store_path: Option<String>,
+    pub store_path: Option<T>,
     /// Whether the tree was clean and unchanged.
     pub clean: bool,
     /// The command that did it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub command_id: Option<String>,
+    pub command_id: Option<T>,
 }
 
 /// *Ours:* the running system.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct SystemFacts {
+#[serde(bound(deserialize = "T: Deserialize<'de> + Default"))]
+pub struct SystemFacts<T = String> {
     /// Store path of the running system.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
+    pub path: Option<T>,
     /// The revision the running system claims.
-    pub configuration_revision: Option<String>,
+    pub configuration_revision: Option<T>,
     /// Number of the profile generation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation_number: Option<u64>,
     /// Store path of the booted system.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub booted_path: Option<String>,
+    pub booted_path: Option<T>,
     /// Whether a reboot is needed.
     pub reboot_required: bool,
 }
@@ -238,18 +252,19 @@ pub struct SystemFacts {
 /// *Ours:* one generation that can be rolled back to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct GenerationFacts {
+#[serde(bound(deserialize = "T: Deserialize<'de> + Default"))]
+pub struct GenerationFacts<T = String> {
     /// Its number.
     pub number: u64,
     /// Its store path.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
+    pub path: Option<T>,
     /// Its commit.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub commit: Option<String>,
+    pub commit: Option<T>,
     /// When it was made, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub created_at: Option<String>,
+    pub created_at: Option<T>,
     /// Whether it is the current one.
     pub current: bool,
 }
@@ -270,15 +285,15 @@ pub struct Metrics {
 
 /// A sign of life with facts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Heartbeat {
+pub struct Heartbeat<T = String> {
     /// Checked-out commit, seven digits.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub generation: Option<String>,
+    pub generation: Option<T>,
     /// Version of nixpkgs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub nixpkgs_version: Option<String>,
+    pub nixpkgs_version: Option<T>,
     /// Operation running now.
-    pub pending_command: Option<String>,
+    pub pending_command: Option<T>,
     /// Its process id.
     pub command_pid: Option<i64>,
     /// Load of the host.
@@ -288,16 +303,16 @@ pub struct Heartbeat {
     pub update_status: Option<serde_json::Value>,
     /// *Ours:* failed units.
     #[serde(skip_serializing_if = "Field::is_absent")]
-    pub failed_units: Field<Vec<String>>,
+    pub failed_units: Field<Vec<T>>,
     /// *Ours:* id of the running command.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub command_id: Option<String>,
+    pub command_id: Option<T>,
     /// *Ours:* its sequence number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
     /// Facts.
     #[serde(flatten)]
-    pub facts: Facts,
+    pub facts: Facts<T>,
 }
 
 /// One line of output.

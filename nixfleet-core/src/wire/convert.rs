@@ -4,13 +4,13 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use super::Field;
 use super::agent::{
-    AgentFrame, CAPABILITY_COMMANDS, CAPABILITY_LOCK, CommandRejected, DeployedFacts, Facts,
-    GenerationFacts, Heartbeat, OperationProgress, Register, RepoFacts, ServerFrame, StatusReport,
-    SystemFacts, TestKeyFacts, TestProgress, TestReport, UpdateFacts,
+    AgentFrame, AgentFrameOf, CAPABILITY_COMMANDS, CAPABILITY_LOCK, CommandRejected, DeployedFacts,
+    Facts, GenerationFacts, Heartbeat, OperationProgress, Register, RepoFacts, ServerFrame,
+    StatusReport, SystemFacts, TestKeyFacts, TestProgress, TestReport, UpdateFacts,
 };
 use super::place::field_of;
+use super::{Field, Text};
 use crate::claim::ClaimedRevision;
 use crate::host::{
     AgentBinary, AgentProtocol, Deployed, Generation, HostIdentity, LockReport, ObservationUpdate,
@@ -62,6 +62,14 @@ pub fn decode_agent_frame(text: &str) -> Result<AgentFrame, WireError> {
     read(text)
 }
 
+/// The same; the texts of a heartbeat are borrowed from the frame.
+///
+/// # Errors
+/// As [`decode_agent_frame`].
+pub fn borrow_agent_frame(text: &str) -> Result<AgentFrameOf<Text<'_>>, WireError> {
+    read(text)
+}
+
 /// Reads a frame of a server.
 ///
 /// # Errors
@@ -87,26 +95,26 @@ pub(in crate::wire) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, 
 ///
 /// # Errors
 /// [`WireError::Field`] naming the first field with an impossible value.
-pub fn agent_message(
-    frame: AgentFrame,
+pub fn agent_message<T: AsRef<str>>(
+    frame: AgentFrameOf<T>,
     identity: &HostIdentity,
 ) -> Result<Option<AgentReport>, WireError> {
     Ok(Some(match frame {
-        AgentFrame::Register(register) => {
+        AgentFrameOf::Register(register) => {
             AgentReport::Registered(Box::new(registration(*register)?))
         }
-        AgentFrame::Heartbeat(beat) => {
+        AgentFrameOf::Heartbeat(beat) => {
             AgentReport::Heartbeat(Box::new(heartbeat(*beat, identity)?))
         }
-        AgentFrame::Output(_) => return Ok(None),
-        AgentFrame::Status(report) => AgentReport::Result(Box::new(result(*report, identity)?)),
-        AgentFrame::CommandRejected(rejected) => AgentReport::Rejected(rejection(rejected)?),
-        AgentFrame::TestProgress(progress) => AgentReport::Progress(test_progress(&progress)),
-        AgentFrame::OperationProgress(progress) => match operation_progress(progress)? {
+        AgentFrameOf::Output(_) => return Ok(None),
+        AgentFrameOf::Status(report) => AgentReport::Result(Box::new(result(*report, identity)?)),
+        AgentFrameOf::CommandRejected(rejected) => AgentReport::Rejected(rejection(rejected)?),
+        AgentFrameOf::TestProgress(progress) => AgentReport::Progress(test_progress(&progress)),
+        AgentFrameOf::OperationProgress(progress) => match operation_progress(progress)? {
             Some(progress) => AgentReport::Progress(progress),
             None => return Ok(None),
         },
-        AgentFrame::Accepted(accepted) => AgentReport::Accepted {
+        AgentFrameOf::Accepted(accepted) => AgentReport::Accepted {
             command: parse("command_id", &accepted.command_id)?,
             pid: accepted.pid,
         },
@@ -178,7 +186,10 @@ fn registration(register: Register) -> Result<Registration, WireError> {
     })
 }
 
-fn heartbeat(beat: Heartbeat, identity: &HostIdentity) -> Result<HeartbeatReport, WireError> {
+fn heartbeat<T: AsRef<str>>(
+    beat: Heartbeat<T>,
+    identity: &HostIdentity,
+) -> Result<HeartbeatReport, WireError> {
     Ok(HeartbeatReport {
         facts: facts(
             beat.facts,
@@ -187,7 +198,9 @@ fn heartbeat(beat: Heartbeat, identity: &HostIdentity) -> Result<HeartbeatReport
             identity,
         )?,
         command: optional("command_id", beat.command_id)?,
-        pending_op: beat.pending_command.as_deref().and_then(Op::named),
+        pending_op: beat
+            .pending_command
+            .and_then(|name| Op::named(name.as_ref())),
         nixpkgs_version: beat.nixpkgs_version.map(cut),
     })
 }
@@ -310,10 +323,10 @@ fn operation_progress(message: OperationProgress) -> Result<Option<ProgressRepor
     }))
 }
 
-fn facts(
-    facts: Facts,
-    generation: Option<String>,
-    failed_units: Option<Field<Vec<String>>>,
+fn facts<T: AsRef<str>>(
+    facts: Facts<T>,
+    generation: Option<T>,
+    failed_units: Option<Field<Vec<T>>>,
     identity: &HostIdentity,
 ) -> Result<ObservationUpdate, WireError> {
     let binary = AgentBinary {
@@ -322,11 +335,18 @@ fn facts(
         binary_hash: facts.binary_hash.map(cut),
         expected_path: facts.expected_store_path.map(cut),
     };
+    let repo = repo(facts.repo, facts.lock_hash, generation, identity)?;
+    let deployed = facts.deployed.update(deployed)?;
+    let same_path = match &deployed {
+        Update::Set(deployed) => deployed.store_path.as_ref(),
+        Update::Unchanged | Update::Gone => None,
+    };
+    let system = facts.system.update(|facts| system(facts, same_path))?;
     Ok(ObservationUpdate {
         agent_version: Update::Unchanged,
-        repo: repo(facts.repo, facts.lock_hash, generation, identity)?,
-        deployed: facts.deployed.update(deployed)?,
-        system: facts.system.update(system)?,
+        repo,
+        deployed,
+        system,
         binary: if binary == AgentBinary::default() {
             Update::Unchanged
         } else {
@@ -346,10 +366,10 @@ fn facts(
 /// The checkout as one unit. An existing agent sends a seven-digit `generation`, and another text
 /// where it could not read it: then its checkout is not known, as it is if only a lock is told.
 /// What was known before would look current although the agent says something else.
-fn repo(
-    repo: Field<RepoFacts>,
-    lock: Field<String>,
-    generation: Option<String>,
+fn repo<T: AsRef<str>>(
+    repo: Field<RepoFacts<T>>,
+    lock: Field<T>,
+    generation: Option<T>,
     identity: &HostIdentity,
 ) -> Result<Update<Repo>, WireError> {
     let reports_missing = identity
@@ -358,33 +378,40 @@ fn repo(
         .any(|own| own == CAPABILITY_LOCK);
     let lock = match lock {
         Field::Null if reports_missing => LockReport::Missing,
-        Field::Value(text) if !text.is_empty() => LockReport::Hash(parse("lock_hash", &text)?),
+        Field::Value(text) if !text.as_ref().is_empty() => {
+            LockReport::Hash(parse("lock_hash", text.as_ref())?)
+        }
         Field::Absent | Field::Null | Field::Value(_) => LockReport::NotReported,
     };
     match repo {
         Field::Null => Ok(Update::Gone),
         Field::Value(repo) => Ok(Update::Set(Repo {
-            commit: parse("repo.commit", &repo.commit)?,
+            commit: parse("repo.commit", repo.commit.as_ref())?,
             lock,
             dirty: repo.dirty,
         })),
         Field::Absent => {
             let own = identity.protocol == AgentProtocol::Commands;
-            Ok(match generation.filter(|_| !own).map(|text| text.parse()) {
-                Some(Ok(commit)) => Update::Set(Repo {
-                    commit,
-                    lock,
-                    dirty: false,
-                }),
-                Some(Err(_)) => Update::Gone,
-                None if lock == LockReport::NotReported => Update::Unchanged,
-                None => Update::Gone,
-            })
+            Ok(
+                match generation
+                    .filter(|_| !own)
+                    .map(|text| text.as_ref().parse())
+                {
+                    Some(Ok(commit)) => Update::Set(Repo {
+                        commit,
+                        lock,
+                        dirty: false,
+                    }),
+                    Some(Err(_)) => Update::Gone,
+                    None if lock == LockReport::NotReported => Update::Unchanged,
+                    None => Update::Gone,
+                },
+            )
         }
     }
 }
 
-fn deployed(facts: DeployedFacts) -> Result<Deployed, WireError> {
+fn deployed<T: AsRef<str>>(facts: DeployedFacts<T>) -> Result<Deployed, WireError> {
     Ok(Deployed {
         commit: optional("deployed.commit", facts.commit)?,
         lock: optional("deployed.lock_hash", facts.lock_hash)?,
@@ -395,31 +422,38 @@ fn deployed(facts: DeployedFacts) -> Result<Deployed, WireError> {
     })
 }
 
-fn system(facts: SystemFacts) -> Result<RunningSystem, WireError> {
-    let path: Option<StorePath> = optional("system.path", facts.path)?;
+/// `deployed`: the store path that the same frame says was deployed; most hosts run that one.
+fn system<T: AsRef<str>>(
+    facts: SystemFacts<T>,
+    deployed: Option<&StorePath>,
+) -> Result<RunningSystem, WireError> {
+    let store_path = |field, text: Option<T>| match (deployed, text) {
+        (Some(same), Some(text)) if same.as_str() == text.as_ref() => Ok(Some(same.clone())),
+        (_, text) => optional(field, text),
+    };
     Ok(RunningSystem {
-        path,
+        path: store_path("system.path", facts.path)?,
         configuration_revision: facts
             .configuration_revision
-            .and_then(|text| ClaimedRevision::from_text(&text)),
+            .and_then(|text| ClaimedRevision::from_text(text.as_ref())),
         profile_number: facts.generation_number,
-        booted_path: optional("system.booted_path", facts.booted_path)?,
+        booted_path: store_path("system.booted_path", facts.booted_path)?,
         reboot_required: facts.reboot_required,
     })
 }
 
-fn generations(list: Vec<GenerationFacts>) -> Result<Vec<Generation>, WireError> {
+fn generations<T: AsRef<str>>(list: Vec<GenerationFacts<T>>) -> Result<Vec<Generation>, WireError> {
     list.into_iter().take(MAX_ENTRIES).map(generation).collect()
 }
 
-fn generation(facts: GenerationFacts) -> Result<Generation, WireError> {
+fn generation<T: AsRef<str>>(facts: GenerationFacts<T>) -> Result<Generation, WireError> {
     Ok(Generation {
         number: facts.number,
         path: optional("generations.path", facts.path)?,
-        commit: facts.commit.and_then(|text| text.parse().ok()),
+        commit: facts.commit.and_then(|text| text.as_ref().parse().ok()),
         created: facts
             .created_at
-            .and_then(|text| Timestamp::parse_rfc3339(&text).ok()),
+            .and_then(|text| Timestamp::parse_rfc3339(text.as_ref()).ok()),
         current: facts.current,
     })
 }
@@ -435,10 +469,10 @@ pub(in crate::wire) fn parse<T: FromStr<Err = IdError>>(
 /// A missing or empty text is `None`.
 pub(in crate::wire) fn optional<T: FromStr<Err = IdError>>(
     field: &'static str,
-    text: Option<String>,
+    text: Option<impl AsRef<str>>,
 ) -> Result<Option<T>, WireError> {
-    text.filter(|text| !text.is_empty())
-        .map(|text| parse(field, &text))
+    text.filter(|text| !text.as_ref().is_empty())
+        .map(|text| parse(field, text.as_ref()))
         .transpose()
 }
 
@@ -451,7 +485,7 @@ pub(in crate::wire) fn cut(text: impl AsRef<str>) -> String {
         .collect()
 }
 
-fn list(texts: Vec<String>) -> Vec<String> {
+fn list<T: AsRef<str>>(texts: Vec<T>) -> Vec<String> {
     let mut texts: Vec<String> = texts.into_iter().take(MAX_ENTRIES).map(cut).collect();
     texts.sort();
     texts.dedup();

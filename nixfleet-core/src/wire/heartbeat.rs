@@ -2,6 +2,7 @@
 //! frame, and serde would keep all of them aside before it reads any (`flatten`).
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -14,32 +15,32 @@ use super::agent::{
 
 /// The fields of [`Heartbeat`] and of its [`Facts`] side by side, as they travel.
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Flat {
-    generation: Option<String>,
-    nixpkgs_version: Option<String>,
-    pending_command: Option<String>,
+#[serde(default, bound(deserialize = "T: Deserialize<'de> + Default"))]
+struct Flat<T> {
+    generation: Option<T>,
+    nixpkgs_version: Option<T>,
+    pending_command: Option<T>,
     command_pid: Option<i64>,
     metrics: Option<Metrics>,
     update_status: Option<serde_json::Value>,
-    failed_units: Field<Vec<String>>,
-    command_id: Option<String>,
+    failed_units: Field<Vec<T>>,
+    command_id: Option<T>,
     seq: Option<u64>,
 
-    source_commit: Option<String>,
-    store_path: Option<String>,
-    binary_hash: Option<String>,
-    expected_store_path: Option<String>,
-    lock_hash: Field<String>,
-    repo: Field<RepoFacts>,
-    deployed: Field<DeployedFacts>,
-    system: Field<SystemFacts>,
-    generations: Field<Vec<GenerationFacts>>,
-    repo_error: Field<String>,
+    source_commit: Option<T>,
+    store_path: Option<T>,
+    binary_hash: Option<T>,
+    expected_store_path: Option<T>,
+    lock_hash: Field<T>,
+    repo: Field<RepoFacts<T>>,
+    deployed: Field<DeployedFacts<T>>,
+    system: Field<SystemFacts<T>>,
+    generations: Field<Vec<GenerationFacts<T>>>,
+    repo_error: Field<T>,
 }
 
-impl From<Flat> for Heartbeat {
-    fn from(flat: Flat) -> Self {
+impl<T> From<Flat<T>> for Heartbeat<T> {
+    fn from(flat: Flat<T>) -> Self {
         Self {
             generation: flat.generation,
             nixpkgs_version: flat.nixpkgs_version,
@@ -66,12 +67,12 @@ impl From<Flat> for Heartbeat {
     }
 }
 
-impl<'de> Deserialize<'de> for Heartbeat {
+impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Heartbeat<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
+        struct Object<T>(PhantomData<T>);
 
-        impl<'de> Visitor<'de> for Object {
-            type Value = Heartbeat;
+        impl<'de, T: Deserialize<'de> + Default> Visitor<'de> for Object<T> {
+            type Value = Heartbeat<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a heartbeat: an object")
@@ -82,7 +83,7 @@ impl<'de> Deserialize<'de> for Heartbeat {
             }
         }
 
-        deserializer.deserialize_map(Object)
+        deserializer.deserialize_map(Object(PhantomData))
     }
 }
 

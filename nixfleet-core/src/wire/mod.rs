@@ -14,9 +14,12 @@ mod order;
 mod place;
 pub mod rollout;
 pub mod situation;
+mod text;
 
 pub use convert::{
-    AgentReport, WireError, agent_message, decode_agent_frame, decode_server_frame, inputs_update,
+    AgentReport, WireError, agent_message, borrow_agent_frame, decode_agent_frame,
+    decode_server_frame, inputs_update,
 };
 pub use field::Field;
 pub use order::server_order;
+pub use text::Text;

@@ -24,6 +24,7 @@ mod lifecycle;
 mod lock;
 mod model;
 mod mutants;
+mod mutants_catalogues;
 mod reference;
 mod rollout;
 mod scripts;

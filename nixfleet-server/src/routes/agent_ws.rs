@@ -7,8 +7,8 @@ use http::HeaderMap;
 use nixfleet_core::HostId;
 use nixfleet_core::fleet::Input;
 use nixfleet_core::host::HostIdentity;
-use nixfleet_core::wire::agent::AgentFrame;
-use nixfleet_core::wire::{AgentReport, agent_message, decode_agent_frame};
+use nixfleet_core::wire::agent::AgentFrameOf;
+use nixfleet_core::wire::{AgentReport, agent_message, borrow_agent_frame};
 use tokio::time::{Instant, sleep_until};
 use warp::Filter;
 
@@ -195,7 +195,7 @@ impl Conversation {
     }
 
     async fn take(&mut self, peer: &Peer, text: &str) -> Next {
-        let frame = match decode_agent_frame(text) {
+        let frame = match borrow_agent_frame(text) {
             Ok(frame) => frame,
             Err(error) => return self.strike(&error.to_string()),
         };
@@ -217,23 +217,23 @@ impl Conversation {
     }
 
     /// Output and telemetry go past the core, and only for a host that the core has accepted.
-    async fn beside_the_core(&self, frame: AgentFrame) -> Option<AgentFrame> {
+    async fn beside_the_core<T>(&self, frame: AgentFrameOf<T>) -> Option<AgentFrameOf<T>> {
         let host = self.host.as_ref().filter(|_| self.greeted);
         let metrics = match &frame {
-            AgentFrame::Heartbeat(beat) => beat.metrics,
-            AgentFrame::Register(_)
-            | AgentFrame::Output(_)
-            | AgentFrame::Status(_)
-            | AgentFrame::CommandRejected(_)
-            | AgentFrame::TestProgress(_)
-            | AgentFrame::OperationProgress(_)
-            | AgentFrame::Accepted(_) => None,
+            AgentFrameOf::Heartbeat(beat) => beat.metrics,
+            AgentFrameOf::Register(_)
+            | AgentFrameOf::Output(_)
+            | AgentFrameOf::Status(_)
+            | AgentFrameOf::CommandRejected(_)
+            | AgentFrameOf::TestProgress(_)
+            | AgentFrameOf::OperationProgress(_)
+            | AgentFrameOf::Accepted(_) => None,
         };
         if let Some(host) = host {
             let now = self.channel.clock.now();
             self.channel.telemetry.note(host, now, metrics);
         }
-        let AgentFrame::Output(line) = frame else {
+        let AgentFrameOf::Output(line) = frame else {
             return Some(frame);
         };
         if let Some(host) = host {

@@ -12,12 +12,12 @@ use crate::sync::{DesiredView, HostView, StatusView, SyncState};
 pub(super) type Numbers<'a> = std::iter::Copied<std::slice::Iter<'a, i64>>;
 
 /// What a client has when the change arrives.
-pub(super) struct World<'a> {
-    pub(super) host: &'a HostView,
-    pub(super) desired: Option<&'a DesiredView>,
-    pub(super) update_pr: Option<&'a PendingPr>,
+pub(in crate::sync) struct World<'a> {
+    pub(in crate::sync) host: &'a HostView,
+    pub(in crate::sync) desired: Option<&'a DesiredView>,
+    pub(in crate::sync) update_pr: Option<&'a PendingPr>,
     /// The statuses that are replaced.
-    pub(super) before: Option<&'a StatusView>,
+    pub(in crate::sync) before: Option<&'a StatusView>,
 }
 
 impl<'a> World<'a> {

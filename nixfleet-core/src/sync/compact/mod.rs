@@ -22,7 +22,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{StatusView, SyncState};
 use crate::compartment::{Reason, Status};
 use crate::ids::HostId;
-use lookup::{Numbers, World};
+use lookup::Numbers;
+pub(super) use lookup::World;
 
 /// The statuses of a host in few bytes, to be filled in from the state that a client has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +63,10 @@ impl CompactStatus {
     /// is not there, or means nothing here.
     #[must_use]
     pub fn whole(&self, state: &SyncState) -> Option<StatusView> {
-        let world = World::of(&self.id, state)?;
+        self.whole_in(&World::of(&self.id, state)?)
+    }
+
+    pub(super) fn whole_in(&self, world: &World<'_>) -> Option<StatusView> {
         let before = world.before;
         let mut letters = self.letters.chars();
         let mut numbers: Numbers<'_> = self.numbers.iter().copied();
@@ -74,11 +78,11 @@ impl CompactStatus {
         let mut r = [Reason::AgentNotReported; 5];
         for (index, slot) in r.iter_mut().enumerate() {
             let before = before.and_then(|view| view.r.get(index));
-            *slot = lookup::reason(letters.next()?, &mut numbers, &world, before)?;
+            *slot = lookup::reason(letters.next()?, &mut numbers, world, before)?;
         }
         let g = letters.as_str().starts_with(table::GREEN);
         let attentions = letters.skip(usize::from(g));
-        let read = |letter| attention::read(letter, &mut numbers, &world);
+        let read = |letter| attention::read(letter, &mut numbers, world);
         let a = attentions.map(read).collect::<Option<Vec<_>>>()?;
         numbers.next().is_none().then(|| StatusView {
             id: self.id.clone(),
@@ -88,6 +92,34 @@ impl CompactStatus {
             g,
         })
     }
+}
+
+impl CompactStatus {
+    /// Writes it as JSON, as serde does.
+    pub(super) fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        out.push(b'[');
+        write_text(out, self.id.as_str())?;
+        out.push(b',');
+        write_text(out, &self.letters)?;
+        for number in &self.numbers {
+            out.push(b',');
+            serde_json::to_writer(&mut *out, number)?;
+        }
+        out.push(b']');
+        Ok(())
+    }
+}
+
+/// Ids and letters need no escape: they are what they are between quotes.
+fn write_text(out: &mut Vec<u8>, text: &str) -> serde_json::Result<()> {
+    let plain = |byte: u8| byte.is_ascii_graphic() & (byte != b'"') & (byte != b'\\');
+    if !text.bytes().fold(true, |all, byte| all & plain(byte)) {
+        return serde_json::to_writer(out, text);
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+    Ok(())
 }
 
 impl Serialize for CompactStatus {
