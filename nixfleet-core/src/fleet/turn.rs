@@ -15,6 +15,8 @@ pub(super) struct Turn {
     changed: BTreeSet<HostId>,
     /// Hosts to be judged again although their record did not change.
     refresh: BTreeSet<HostId>,
+    /// Hosts to be judged and published again although their record did not change.
+    shown: BTreeSet<HostId>,
     /// Commands to be stored.
     pub(super) commands: BTreeSet<CommandId>,
     /// Ended commands that need not be kept in memory any longer.
@@ -58,6 +60,10 @@ impl Turn {
         self.refresh.extend(ids.cloned());
     }
 
+    pub(super) fn show_all<'a>(&mut self, ids: impl Iterator<Item = &'a HostId>) {
+        self.shown.extend(ids.cloned());
+    }
+
     /// Hosts that something happened to, so far.
     pub(super) fn touched(&self) -> impl Iterator<Item = &HostId> {
         self.changed.iter().chain(&self.refresh).chain(&self.heard)
@@ -79,9 +85,10 @@ impl Fleet {
         for change in std::mem::take(&mut turn.desired) {
             deltas.extend(self.log.publish(change));
         }
-        for id in &turn.changed {
+        for id in turn.changed.union(&turn.shown) {
             deltas.extend(self.publish_host(id));
         }
+        turn.refresh.append(&mut turn.shown);
         for id in turn.changed.union(&turn.refresh) {
             deltas.extend(self.publish_status(id));
         }
