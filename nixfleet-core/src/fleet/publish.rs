@@ -13,6 +13,7 @@ use crate::compartment::{
     Trace, Working, assess, explain,
 };
 use crate::desired::{DesiredState, Remote, Unavailable};
+use crate::drift::{self, Drift};
 use crate::host::{HostSettings, Presence};
 use crate::ids::{CommandId, HostId};
 use crate::lifecycle::{Command, Phase, Target};
@@ -125,6 +126,15 @@ impl Fleet {
     #[must_use]
     pub fn reports(&self) -> Vec<HostReport> {
         self.hosts.keys().filter_map(|id| self.report(id)).collect()
+    }
+
+    /// Which revisions hosts run, and who differs from most.
+    #[must_use]
+    pub fn drift(&self) -> Drift {
+        let records = self.hosts.values().map(|host| &host.record);
+        let revisions = records.map(|one| (one.id.clone(), drift::running(&one.observation)));
+        let desired = Target::desired(&self.desired.remote).map(|target| target.commit);
+        drift::drift(revisions, desired)
     }
 
     /// The rule trace behind each status of a host.
