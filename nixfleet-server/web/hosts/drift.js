@@ -127,7 +127,6 @@ export class DriftPanel {
       this.#known = await drift();
     } catch {
       // It stays as it was, and is asked for with the next change.
-      this.#seen = "";
       return;
     }
     this.draw();
