@@ -309,7 +309,7 @@ test("holds tell who, why and until when, and an end in the past is none", () =>
 test("a host tells who holds it, by selector or alone, and offers what can be done about it", () => {
   const { hosts } = fixtures.state();
   const of = (/** @type {string} */ host) => hostHoldView(hosts[host]);
-  assert.ok(textOf(of("edge-1")).includes("held by selector type:server,!web-*, by operator until"), textOf(of("edge-1")));
+  assert.ok(textOf(of("edge-1")).includes("Held by selector type:server,!web-*, by operator until"), textOf(of("edge-1")));
   assert.equal(acts(of("edge-1"), "release").length, 0);
   assert.ok(textOf(of("edge-2")).includes("Beside that: held by ann until"));
   assert.equal(acts(of("edge-2"), "release").length, 1);
@@ -356,7 +356,7 @@ test("conditions are opened where they concern who merges", () => {
 test("the bar of a rollout shows how it ended", () => {
   const bar = (/** @type {any} */ one) => findAll(rolloutView(one, name, false), (model) => model.tag === "progress")[0]?.attributes;
   assert.deepEqual([bar(fixtures.PAST_ROLLOUT)?.["data-status"], bar(fixtures.PAST_ROLLOUT)?.["value"]], ["error", "1"], "not full: two had no turn");
-  assert.equal(bar(rollout)?.["data-status"], "error", "one has failed");
+  assert.equal(bar(rollout)?.["data-status"], "outdated", "one has failed, and it goes on");
   const good = { ...rollout, totals: { ...rollout.totals, failed: 0 } };
   assert.equal(bar(good)?.["data-status"], "working");
   assert.equal(bar({ ...good, state: "complete" })?.["data-status"], "ok");
@@ -420,6 +420,7 @@ test("the history tells when each host got an update, and drift who is elsewhere
   const drift = driftView(/** @type {any} */ (fixtures.DRIFT), name);
   const rows = findAll(drift, (one) => one.tag === "tr" && "data-state" in one.attributes);
   assert.deepEqual(rows.map((one) => one.attributes["data-state"]), ["most", "drift", "drift", "unknown"]);
+  assert.ok(textOf(drift).includes("1a2b3c4 with local changes1 hostedge-2"), textOf(drift));
 });
 
 test("text of others is text in every view", () => {

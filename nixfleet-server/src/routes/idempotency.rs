@@ -312,3 +312,142 @@ pub(super) fn body(value: &impl serde::Serialize) -> Result<Bytes, Problem> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use http_body_util::BodyExt;
+    use tempfile::TempDir;
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::store::DataFolder;
+
+    async fn engine(folder: &TempDir, patience: Duration) -> Arc<Idempotency> {
+        let store = Store::open(DataFolder::take(folder.path()).unwrap()).await;
+        Arc::new(Idempotency {
+            store: store.unwrap(),
+            clock: Clock::not_before(nixfleet_core::Timestamp::EPOCH),
+            patience,
+            running: Mutex::default(),
+        })
+    }
+
+    fn asked(principal: &str, key: Option<&str>, request: &str) -> Asked {
+        Asked {
+            principal: principal.to_owned(),
+            key: key.map(str::to_owned),
+            request: fingerprint(&[request.as_bytes()]),
+            status: StatusCode::CREATED,
+        }
+    }
+
+    async fn text(outcome: Result<Response, Problem>) -> Result<String, u16> {
+        let response = outcome.map_err(|problem| problem.status().as_u16())?;
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        Ok(String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_same_key_does_the_work_once_and_only_for_the_same_request_of_the_same_principal() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = engine(&folder, PATIENCE).await;
+        let done = Arc::new(AtomicU32::new(0));
+        let ask = async |name: &str, key: Option<&str>, request: &str| {
+            let done = done.clone();
+            let work = async move {
+                let n = done.fetch_add(1, Ordering::SeqCst);
+                Ok(Bytes::from(n.to_string()))
+            };
+            text(engine.once(asked(name, key, request), work).await).await
+        };
+        assert_eq!(ask("a", Some("abc"), "1").await.unwrap(), "0");
+        assert_eq!(ask("a", Some("abc"), "1").await.unwrap(), "0");
+        assert_eq!(ask("a", Some("abc"), "2").await, Err(422));
+        assert_eq!(ask("b", Some("abc"), "1").await.unwrap(), "1");
+        assert_eq!(ask("a", None, "1").await.unwrap(), "2");
+        assert_eq!(done.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test]
+    async fn a_repetition_while_the_first_still_runs_waits_and_then_is_told_to_come_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = engine(&folder, Duration::from_millis(50)).await;
+        let go_on = Arc::new(Notify::new());
+        let first = {
+            let (engine, go_on) = (engine.clone(), go_on.clone());
+            tokio::spawn(async move {
+                let work = async move {
+                    go_on.notified().await;
+                    Ok(Bytes::from("done"))
+                };
+                text(engine.once(asked("a", Some("k"), "1"), work).await).await
+            })
+        };
+        while engine.running().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let never = async { Ok(Bytes::from("twice")) };
+        let busy = engine
+            .once(asked("a", Some("k"), "1"), never)
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (busy.status().as_u16(), busy.code()),
+            (409, "idempotency_key_in_use")
+        );
+        assert!(busy.headers().iter().any(|(name, _)| name == RETRY_AFTER));
+        let other = engine.once(asked("a", Some("k"), "2"), async { Ok(Bytes::new()) });
+        assert_eq!(
+            text(other.await).await,
+            Err(422),
+            "another request is told at once"
+        );
+        go_on.notify_one();
+        assert_eq!(first.await.unwrap().unwrap(), "done");
+        let never = async { Ok(Bytes::from("twice")) };
+        let again = engine.once(asked("a", Some("k"), "1"), never).await;
+        assert_eq!(text(again).await.unwrap(), "done");
+    }
+
+    #[tokio::test]
+    async fn refusals_are_kept_and_what_could_not_be_decided_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = engine(&folder, PATIENCE).await;
+        for (status, kept) in [
+            (StatusCode::CONFLICT, true),
+            (StatusCode::NOT_FOUND, true),
+            (StatusCode::FORBIDDEN, false),
+            (StatusCode::TOO_MANY_REQUESTS, false),
+            (StatusCode::SERVICE_UNAVAILABLE, false),
+        ] {
+            let key = status.as_str().to_owned();
+            let work = async move { Err(standard(status)) };
+            let first = engine.once(asked("a", Some(&key), "1"), work).await;
+            let found = first.map_or_else(|problem| problem.status(), |response| response.status());
+            assert_eq!(found, status);
+            let work = async { Ok(Bytes::from("done")) };
+            let again = engine
+                .once(asked("a", Some(&key), "1"), work)
+                .await
+                .unwrap();
+            let expected = if kept { status } else { StatusCode::CREATED };
+            assert_eq!(again.status(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_is_a_failure_and_not_for_ever_under_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = engine(&folder, PATIENCE).await;
+        for key in [None, Some("k")] {
+            let work = async { panic!("a fault of the server") };
+            let failed = engine.once(asked("a", key, "1"), work).await;
+            assert_eq!(text(failed).await, Err(500));
+        }
+        let work = async { Ok(Bytes::from("done")) };
+        let again = engine.once(asked("a", Some("k"), "1"), work).await;
+        assert_eq!(text(again).await.unwrap(), "done");
+    }
+}

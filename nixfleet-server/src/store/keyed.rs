@@ -58,7 +58,8 @@ impl Store {
         sqlx::query(
             "INSERT INTO idempotency VALUES (?1, ?2, ?3, ?4, NULL, ?5, ?6, ?7)
              ON CONFLICT (principal, key) DO UPDATE SET
-                at = ?3, request = ?4, note = NULL, status = ?5, media = ?6, body = ?7",
+                note = CASE WHEN request = ?4 THEN note END,
+                at = ?3, request = ?4, status = ?5, media = ?6, body = ?7",
         )
         .bind(&request.principal)
         .bind(&request.key)

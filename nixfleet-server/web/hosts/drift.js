@@ -24,14 +24,16 @@ const PAUSE = 1000;
 /** Names that a line has room for. */
 const NAMED = 8;
 
-/** A commit in seven digits; anything else that a system says of itself, as it is. @param {string} revision */
-function short(revision) {
-  return /^[0-9a-f]{40,64}$/.test(revision) ? revision.slice(0, 7) : revision;
-}
-
-/** @param {string} revision */
+/**
+ * A commit in seven digits, with or without local changes; anything else that a system says of
+ * itself, as it is.
+ * @param {string} revision
+ * @returns {Content}
+ */
 function code(revision) {
-  return h("code", { title: revision }, short(revision));
+  const commit = /^([0-9a-f]{7,64})(-dirty)?$/.exec(revision);
+  const short = commit?.[1]?.slice(0, 7) ?? revision;
+  return [h("code", { title: revision }, short), commit?.[2] ? " with local changes" : ""];
 }
 
 /**

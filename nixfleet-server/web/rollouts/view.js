@@ -105,7 +105,7 @@ function progress({ totals, state }) {
     max: Math.max(1, totals.targets),
     // What has ended has no way to go: it is as long as what was reached, in the colour of its end.
     value: ended ? totals.done + totals.failed : through,
-    "data-status": ended ? stateShape(state) : totals.failed > 0 ? "error" : "working",
+    "data-status": ended ? stateShape(state) : totals.failed > 0 ? "outdated" : "working",
     "aria-label": totals.failed > 0 ? "Hosts that are through, some of them failed" : "Hosts that are through",
   });
 }

@@ -45,7 +45,7 @@ export function jobView(job, rollout, nameOf, revert = null) {
           h("progress", {
             max: targets,
             value: done + failed,
-            "data-status": failed > 0 || job.state === "failed" ? "error" : (SHAPES[job.state] ?? "unknown"),
+            "data-status": job.state !== "failed" && failed > 0 ? "outdated" : (SHAPES[job.state] ?? "unknown"),
             "aria-label": "Hosts that are through",
           }),
           ` ${done}/${targets} hosts${failed > 0 ? `, ${failed} failed` : ""}`,

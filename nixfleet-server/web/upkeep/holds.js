@@ -87,7 +87,7 @@ export function hostHoldView(host) {
     ];
   }
   return [
-    h("p", { key: "held" }, heldText(hold)),
+    h("p", { key: "held" }, capital(heldText(hold))),
     own ? h("p", { key: "own" }, `Beside that: ${heldText(own)}`) : null,
     selector !== undefined && !own
       ? h("p", { class: "note", key: "where" }, h("a", { href: "#upkeep" }, "Holds by selector"), " are released under Maintenance.")
