@@ -125,6 +125,38 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_documentation_has_every_row_and_no_other() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/api.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let told: Vec<&str> = text
+            .lines()
+            .filter(|line| {
+                ["| `POST", "| `PUT", "| `DELETE"]
+                    .iter()
+                    .any(|start| line.starts_with(start))
+            })
+            .collect();
+        let role = |permission| match permission {
+            Permission::Read | Permission::Live | Permission::AgentChannel => "nobody",
+            Permission::Operate | Permission::Deploy => "operator",
+            Permission::Administer => "admin",
+        };
+        let line = |row: &Mutation| {
+            let (method, status) = (&row.method, row.status.as_u16());
+            format!(
+                "| `{method} {}` | {} | {status} |",
+                row.path,
+                role(row.permission)
+            )
+        };
+        let expected: Vec<String> = MUTATIONS.iter().map(line).collect();
+        assert_eq!(told, expected);
+        for path in LOOKS {
+            assert!(text.contains(&format!("`POST {path}`")), "{path}");
+        }
+    }
+
     /// The only places that may take anything but a `GET` are the one that makes routes from rows,
     /// and those named in [`WITHOUT_KEY`].
     #[test]

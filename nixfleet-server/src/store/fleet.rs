@@ -34,8 +34,15 @@ impl Store {
         self.commit_all(batch, &[], &[]).await
     }
 
-    /// The same, together with notices that people are to get because of it, and with the keyed
-    /// requests that it carries out.
+    /// The same, together with notices that people are to get because of it.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn commit_and_owe(&self, batch: &[Record], owed: &[Owed]) -> Result<(), StoreError> {
+        self.commit_all(batch, owed, &[]).await
+    }
+
+    /// The same, together with the keyed requests that it carries out.
     ///
     /// # Errors
     /// As [`Store::commit`].

@@ -170,14 +170,9 @@ async fn every_route_that_changes_something_does_it_once_under_a_key_also_over_a
         assert_eq!((again.0, &again.1, true), expected, "{} {path}", row.method);
     }
     assert_eq!(audited(&world).await, before, "nothing was done");
-    let hold = keyed(
-        &world.admin,
-        &Method::POST,
-        "/api/v1/hosts/web-1/hold",
-        &json!({"why": "disks"}),
-        "another",
-    );
-    assert_eq!(hold.await.0, 202);
+    let (path, body) = ("/api/v1/hosts/web-1/hold", json!({"why": "disks"}));
+    let hold = keyed(&world.admin, &Method::POST, path, &body, "another").await;
+    assert_eq!(hold.0, 202);
     assert_eq!(
         audited(&world).await,
         before + 1,
@@ -352,15 +347,10 @@ async fn after_a_crash_between_doing_and_answering_nothing_is_done_again() {
 #[tokio::test]
 async fn a_bad_key_is_refused_and_what_was_not_decided_is_not_kept() {
     let world = world_with_hosts().await;
+    let body = json!({"id": "a"});
     for bad in ["", " ", &"x".repeat(129)] {
-        let answer = keyed(
-            &world.admin,
-            &Method::POST,
-            "/api/v1/hosts",
-            &json!({"id": "a"}),
-            bad,
-        );
-        assert_eq!(answer.await.0, 400, "{bad:?}");
+        let answer = keyed(&world.admin, &Method::POST, "/api/v1/hosts", &body, bad).await;
+        assert_eq!(answer.0, 400, "{bad:?}");
     }
     // An operator may not remove hosts; an admin's key of the same name is another.
     let operator = world.client(Role::Operator).await;
