@@ -46,7 +46,8 @@ pub struct Idempotency {
     running: Mutex<HashMap<(String, String), Running>>,
 }
 
-type Outcome = Result<KeyedAnswer, Problem>;
+/// An answer, and whether it was given before.
+type Outcome = Result<(KeyedAnswer, bool), Problem>;
 
 #[derive(Clone, Debug)]
 struct Running {
@@ -119,8 +120,9 @@ impl Idempotency {
             in_time.map_err(|_| under_way())?
         };
         let outcome = outcome.map_err(|error| failed(&error))?.clone();
-        let answer = outcome.unwrap_or_else(|| Err(standard(StatusCode::INTERNAL_SERVER_ERROR)))?;
-        respond(answer, !first)
+        let outcome = outcome.unwrap_or_else(|| Err(standard(StatusCode::INTERNAL_SERVER_ERROR)));
+        let (answer, known) = outcome?;
+        respond(answer, known || !first)
     }
 
     fn join_or_begin(
@@ -162,7 +164,7 @@ impl Idempotency {
             Some(Known {
                 answer: Some(answer),
                 ..
-            }) => return Ok(answer),
+            }) => return Ok((answer, true)),
             Some(Known { note, .. }) => note,
             None => None,
         };
@@ -190,7 +192,7 @@ impl Idempotency {
         if keeps && let Err(error) = self.store.keep_answer(request, &answer).await {
             tracing::error!(%error, "the answer to a keyed request could not be put on record");
         }
-        Ok(answer)
+        Ok((answer, was_done))
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<(String, String), Running>> {

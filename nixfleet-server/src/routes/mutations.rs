@@ -187,7 +187,6 @@ mod tests {
             "endpoint.rs",
             "endpoint.rs",
             "endpoint.rs",
-            "endpoint.rs",
             "webhooks.rs",
         ];
         assert_eq!(
