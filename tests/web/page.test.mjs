@@ -364,6 +364,19 @@ page("the settings of a host are changed on its page", {}, async (person) => {
   person.hadNoTrouble();
 });
 
+page("a rollout that went wrong is put away, and stays away", {}, async (person) => {
+  const { browser } = person;
+  await person.at("");
+  const { ROLLOUT } = await import("./harness/fixtures.mjs");
+  person.server.change({ rollout_updated: { ...ROLLOUT, state: "failed", offers: [] } });
+  await browser.click("#under-way [data-act='put-away']");
+  await browser.until("document.querySelector('#under-way').hidden");
+  await person.at("");
+  await browser.until("document.querySelector('#drift-line:not([hidden])')");
+  assert.equal(await browser.evaluate("localStorage.getItem('nixfleet-put-away')"), ROLLOUT.id);
+  person.hadNoTrouble();
+});
+
 page("everything is reached with the keyboard, and the focus comes back", {}, async (person) => {
   const { browser } = person;
   await person.at("");

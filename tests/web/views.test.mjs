@@ -11,6 +11,7 @@ import { settingsOf, settingsView } from "../../nixfleet-server/web/hosts/settin
 import { findAll, h, outside, textOf, withTimes } from "../../nixfleet-server/web/model.js";
 import { askOf } from "../../nixfleet-server/web/rollouts/ask.js";
 import { concerned } from "../../nixfleet-server/web/rollouts/dialogs.js";
+import { inStrip } from "../../nixfleet-server/web/rollouts/panel.js";
 import { planView } from "../../nixfleet-server/web/rollouts/plan.js";
 import { outcomesOf, simulatedView } from "../../nixfleet-server/web/rollouts/simulate.js";
 import { rolloutView, rolloutsView } from "../../nixfleet-server/web/rollouts/view.js";
@@ -351,6 +352,17 @@ test("conditions are opened where they concern who merges", () => {
   assert.equal(opened(of(true, [own])), "");
   assert.equal(opened(of(false, [own, all])), "");
   assert.equal(opened(of(true, [{ ...own, finding: "pass" }])), undefined);
+});
+
+test("beside the fleet stands what is under way, and the last one that went wrong until it is put away", () => {
+  const past = /** @type {any} */ (fixtures.PAST_ROLLOUT);
+  const ids = (/** @type {any[]} */ all, /** @type {?string} */ away = null) => inStrip(all, away).map((one) => one.id);
+  assert.deepEqual(ids([past, rollout]), [rollout.id], "a newer one has taken its place");
+  assert.deepEqual(ids([past]), [past.id]);
+  assert.deepEqual(ids([past], past.id), []);
+  assert.deepEqual(ids([past], "another"), [past.id]);
+  assert.deepEqual(ids([{ ...past, state: "complete" }]), []);
+  assert.deepEqual(ids([rollout], rollout.id), [rollout.id], "what is under way stays");
 });
 
 test("the bar of a rollout shows how it ended", () => {
