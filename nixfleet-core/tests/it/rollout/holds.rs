@@ -518,5 +518,5 @@ fn settings_of_before_are_read_and_a_hold_is_a_record_of_the_same_transaction() 
         | Record::Settings(_)
         | Record::Update(_) => false,
     };
-    assert!(records.iter().any(|one| audited(one)));
+    assert!(records.iter().any(audited));
 }
