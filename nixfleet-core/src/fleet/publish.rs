@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::holds::Held;
 use super::turn::Turn;
 use super::{Fleet, Host, Record};
 use crate::claim::ClaimedRevision;
@@ -113,7 +114,7 @@ impl Fleet {
         let shown = host.open.first().or(host.record.last_ended.as_ref());
         let command = shown.and_then(|id| self.commands.get(id));
         Some(HostReport {
-            facts: self.host_view(host),
+            facts: host_view(host, self.hold_and_source(&host.record)),
             claimed_revision: claimed_revision(host),
             compartments: compartments.into_iter().collect(),
             attentions: assessment.attentions.clone(),
@@ -193,7 +194,7 @@ impl Fleet {
 
     pub(super) fn publish_host(&mut self, id: &HostId) -> Option<Arc<Delta>> {
         let host = self.hosts.get(id)?;
-        let view = Box::new(self.host_view(host));
+        let view = Box::new(host_view(host, self.hold_and_source(&host.record)));
         let known = self.log.state().hosts.contains_key(id);
         self.log.publish(if known {
             Change::HostUpdated(view)
@@ -285,61 +286,6 @@ impl Fleet {
         self.event(turn, None, code, text, now);
     }
 
-    fn host_view(&self, host: &Host) -> HostView {
-        let record = &host.record;
-        let held = self.hold_and_source(record);
-        let (identity, seen) = (&record.identity, &record.observation);
-        let system = seen.system.as_ref();
-        HostView {
-            id: record.id.clone(),
-            hostname: record.id.to_string(),
-            online: record.presence == Presence::Online,
-            offline_since: match record.presence {
-                Presence::Offline { since } => Some(since),
-                Presence::Online | Presence::NeverSeen => None,
-            },
-            command_ids: identity.protocol == crate::host::AgentProtocol::Commands,
-            host_type: identity.host_type.clone(),
-            agent_version: seen.agent_version.clone(),
-            os_version: identity.os_version.clone(),
-            nixpkgs_version: identity.nixpkgs_version.clone(),
-            location: identity.location.clone(),
-            device_type: identity.device_type.clone(),
-            theme_color: identity.theme_color.clone(),
-            commit: seen.repo.map(|repo| repo.commit),
-            lock: seen.repo.map(|repo| repo.lock),
-            dirty: seen.repo.is_some_and(|repo| repo.dirty),
-            repo_error: seen.repo_error.clone(),
-            deployed: seen.deployed.as_ref().map(|deployed| DeployedView {
-                commit: deployed.commit,
-                lock: deployed.lock,
-                store_path: deployed.store_path.clone(),
-                inferred: deployed.inferred,
-            }),
-            running: system.and_then(|system| system.path.clone()),
-            profile_number: system.and_then(|system| system.profile_number),
-            reboot_required: system.is_some_and(|system| system.reboot_required),
-            deploy_outcome: record.deploy.outcome,
-            deploy_command: record.deploy.command,
-            deploy_at: record.deploy.at,
-            tests: record.tests.as_ref().map(|tests| TestsView {
-                commit: tests.key.as_ref().map(|key| key.commit),
-                verdict: tests.verdict,
-                ran: tests.ran,
-                failed: tests.failed.clone(),
-                skipped: tests.skipped,
-                at: tests.at,
-            }),
-            tests_enabled: record.tests_enabled,
-            hold: held.map(|held| held.hold.clone()),
-            held_by_selector: held.and_then(|held| held.by_selector),
-            own_hold: record
-                .hold
-                .clone()
-                .filter(|_| held.is_some_and(|held| held.by_selector.is_some())),
-        }
-    }
-
     fn desired_view(&self) -> DesiredView {
         let known = self.desired.remote.last_known();
         DesiredView {
@@ -380,6 +326,60 @@ fn working(command: &Command) -> Working {
         op: command.op,
         half: command.half,
         awaiting_reconnect: command.phase == Phase::AwaitingReconnect,
+    }
+}
+
+fn host_view(host: &Host, held: Option<Held<'_>>) -> HostView {
+    let record = &host.record;
+    let (identity, seen) = (&record.identity, &record.observation);
+    let system = seen.system.as_ref();
+    HostView {
+        id: record.id.clone(),
+        hostname: record.id.to_string(),
+        online: record.presence == Presence::Online,
+        offline_since: match record.presence {
+            Presence::Offline { since } => Some(since),
+            Presence::Online | Presence::NeverSeen => None,
+        },
+        command_ids: identity.protocol == crate::host::AgentProtocol::Commands,
+        host_type: identity.host_type.clone(),
+        agent_version: seen.agent_version.clone(),
+        os_version: identity.os_version.clone(),
+        nixpkgs_version: identity.nixpkgs_version.clone(),
+        location: identity.location.clone(),
+        device_type: identity.device_type.clone(),
+        theme_color: identity.theme_color.clone(),
+        commit: seen.repo.map(|repo| repo.commit),
+        lock: seen.repo.map(|repo| repo.lock),
+        dirty: seen.repo.is_some_and(|repo| repo.dirty),
+        repo_error: seen.repo_error.clone(),
+        deployed: seen.deployed.as_ref().map(|deployed| DeployedView {
+            commit: deployed.commit,
+            lock: deployed.lock,
+            store_path: deployed.store_path.clone(),
+            inferred: deployed.inferred,
+        }),
+        running: system.and_then(|system| system.path.clone()),
+        profile_number: system.and_then(|system| system.profile_number),
+        reboot_required: system.is_some_and(|system| system.reboot_required),
+        deploy_outcome: record.deploy.outcome,
+        deploy_command: record.deploy.command,
+        deploy_at: record.deploy.at,
+        tests: record.tests.as_ref().map(|tests| TestsView {
+            commit: tests.key.as_ref().map(|key| key.commit),
+            verdict: tests.verdict,
+            ran: tests.ran,
+            failed: tests.failed.clone(),
+            skipped: tests.skipped,
+            at: tests.at,
+        }),
+        tests_enabled: record.tests_enabled,
+        hold: held.map(|held| held.hold.clone()),
+        held_by_selector: held.and_then(|held| held.by_selector),
+        own_hold: record
+            .hold
+            .clone()
+            .filter(|_| held.is_some_and(|held| held.by_selector.is_some())),
     }
 }
 
