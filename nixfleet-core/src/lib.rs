@@ -7,6 +7,7 @@ pub mod agent;
 mod claim;
 pub mod compartment;
 pub mod desired;
+pub mod drift;
 pub mod fleet;
 mod heads;
 pub mod history;

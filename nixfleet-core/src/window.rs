@@ -353,6 +353,14 @@ impl Window {
     }
 }
 
+impl Window {
+    /// Whether this window alone lets automations act at a moment, and if not, when it next does.
+    #[must_use]
+    pub fn opening(&self, at: Timestamp, zone: &Zone) -> Opening {
+        together(&[(self, zone)], at)
+    }
+}
+
 /// Whether automations may act now, and if not, when they may next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opening {
@@ -374,7 +382,12 @@ pub fn opening<'a>(
     let applies =
         |(window, _): &(&Window, &Zone)| window.concerns(class) && window.selector.matches(host);
     let applying: Vec<(&Window, &Zone)> = windows.filter(applies).collect();
-    if open_at(&applying, now) {
+    together(&applying, now)
+}
+
+/// Whether these windows together let automations act at a moment.
+fn together(applying: &[(&Window, &Zone)], now: Timestamp) -> Opening {
+    if open_at(applying, now) {
         return Opening::Open;
     }
     let seconds = now.as_millis().div_euclid(1000);
@@ -388,7 +401,7 @@ pub fn opening<'a>(
     });
     let mut edges: Vec<i64> = spans.filter(|edge| *edge > seconds).collect();
     edges.sort_unstable();
-    let open = |edge: &i64| open_at(&applying, Timestamp::from_seconds(*edge));
+    let open = |edge: &i64| open_at(applying, Timestamp::from_seconds(*edge));
     Opening::Closed(edges.into_iter().find(open).map(Timestamp::from_seconds))
 }
 
@@ -475,7 +488,14 @@ mod tests {
             )
         };
         assert_eq!(ask(ActionClass::Routine, 9), Opening::Open);
+        let alone =
+            |window: &Window, hour: i64| window.opening(Timestamp::from_seconds(hour * 3600), &utc);
         let noon = Some(Timestamp::from_seconds(12 * 3600));
+        assert_eq!(alone(&deny, 9), Opening::Open);
+        assert_eq!(alone(&deny, 11), Opening::Closed(noon));
+        assert_eq!(alone(&allow, 11), Opening::Open);
+        let thursday = Some(Timestamp::from_seconds(7 * DAY));
+        assert_eq!(alone(&allow, 30), Opening::Closed(thursday));
         assert_eq!(ask(ActionClass::Routine, 11), Opening::Closed(noon));
         assert_eq!(ask(ActionClass::Test, 11), Opening::Open);
         assert_eq!(ask(ActionClass::Rollback, 11), Opening::Closed(noon));

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::keyed::{KeyedRequest, Taken};
 use crate::perform::Performer;
 use crate::persist::PersistError;
 
@@ -39,6 +40,9 @@ pub struct Hub {
     agents: mpsc::Sender<Input>,
 }
 
+/// What is noted of a reply; nothing, if nothing was done.
+pub type Note = fn(&Reply) -> Option<String>;
+
 type Question = Box<dyn FnOnce(&Fleet) + Send>;
 
 /// What goes before the reports of agents.
@@ -48,6 +52,8 @@ enum First {
         /// The address the request came from.
         peer: Option<String>,
         request: Request,
+        /// Its key, and what is noted of a reply that says that something was done.
+        keyed: Option<(KeyedRequest, Note)>,
         reply: oneshot::Sender<Reply>,
     },
     Input(Input),
@@ -79,10 +85,11 @@ impl Hub {
     /// # Errors
     /// [`HubGone`]; then nothing may have happened.
     pub async fn request(&self, actor: Actor, request: Request) -> Result<Reply, HubGone> {
-        self.request_from(actor, None, request).await
+        self.request_from(actor, None, request, None).await
     }
 
-    /// The same for a client at an address, which is kept in the audit trail.
+    /// The same for a client at an address, which is kept in the audit trail; with a key, that it
+    /// was carried out is on record together with what it changed.
     ///
     /// # Errors
     /// As [`Hub::request`].
@@ -91,12 +98,14 @@ impl Hub {
         actor: Actor,
         peer: Option<String>,
         request: Request,
+        keyed: Option<(KeyedRequest, Note)>,
     ) -> Result<Reply, HubGone> {
         let (reply, answer) = oneshot::channel();
         let request = First::Request {
             actor,
             peer,
             request,
+            keyed,
             reply,
         };
         self.first.send(request).await.map_err(|_| HubGone)?;
@@ -212,6 +221,7 @@ pub async fn run(
                     actor,
                     peer,
                     request,
+                    keyed,
                     reply,
                 } => {
                     next_request += 1;
@@ -221,6 +231,7 @@ pub async fn run(
                     let input = Input::Request { id, actor, request };
                     let mut caused = fleet.handle(input, clock.now());
                     name_peer(&mut caused, &asker, peer.as_deref());
+                    performer.taken.extend(taken(&caused, id, keyed));
                     effects.extend(caused);
                 }
             }
@@ -276,6 +287,26 @@ fn name_peer(effects: &mut [Effect], asker: &Actor, peer: Option<&str>) {
             row.peer = peer.map(str::to_owned);
         }
     }
+}
+
+/// That a keyed request was carried out, if it was.
+fn taken(effects: &[Effect], id: RequestId, keyed: Option<(KeyedRequest, Note)>) -> Option<Taken> {
+    let (keyed, note) = keyed?;
+    let reply = effects.iter().find_map(|effect| match effect {
+        Effect::Reply { request, reply } if *request == id => Some(reply),
+        Effect::Reply { .. }
+        | Effect::Persist(_)
+        | Effect::Send { .. }
+        | Effect::Close { .. }
+        | Effect::Publish(_)
+        | Effect::ReadRemote
+        | Effect::Notify(_)
+        | Effect::Forge(_) => None,
+    });
+    Some(Taken {
+        request: keyed,
+        note: note(reply?)?,
+    })
 }
 
 fn wake_at(fleet: &Fleet, now: Timestamp) -> Instant {

@@ -9,6 +9,7 @@ pub mod config;
 pub mod demo;
 pub mod forge;
 pub mod hub;
+pub mod keyed;
 pub mod live;
 pub mod net;
 pub mod notify;

@@ -13,6 +13,7 @@ use nixfleet_core::{ConnectionId, HostId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::agents::{Agents, Farewell, Outgoing};
+use crate::keyed::Taken;
 use crate::live::Feed;
 use crate::notify::{Notifier, Owed};
 use crate::output::Output;
@@ -40,6 +41,8 @@ pub struct Performer {
     pub notifier: Notifier,
     /// Who waits for which answer.
     pub waiting: HashMap<RequestId, oneshot::Sender<Reply>>,
+    /// Keyed requests that the next effects carry out.
+    pub taken: Vec<Taken>,
 }
 
 impl Performer {
@@ -69,8 +72,9 @@ impl Performer {
             }
         }
         let owed: Vec<Owed> = owed.into_iter().flatten().collect();
-        if !records.is_empty() || !owed.is_empty() {
-            self.journal.commit(&records, &owed).await?;
+        let taken = std::mem::take(&mut self.taken);
+        if !records.is_empty() || !owed.is_empty() || !taken.is_empty() {
+            self.journal.commit(&records, &owed, &taken).await?;
             self.note(&records);
         }
         let failed = self.after_commit(later);

@@ -6,6 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use nixfleet_core::fleet::Record;
 
+use crate::keyed::Taken;
 use crate::notify::Owed;
 use crate::store::Store;
 
@@ -23,12 +24,13 @@ impl PersistError {
 
 /// Where records go. What it has taken is durable.
 pub trait Persist: Send + Sync + 'static {
-    /// Stores all records, and the notices that people are to get because of them, in one
-    /// transaction, or none.
+    /// Stores all records, the notices that people are to get because of them, and the keyed
+    /// requests that they carry out, in one transaction, or none.
     fn commit<'a>(
         &'a self,
         records: &'a [Record],
         owed: &'a [Owed],
+        taken: &'a [Taken],
     ) -> BoxFuture<'a, Result<(), PersistError>>;
 }
 
@@ -37,9 +39,10 @@ impl Persist for Store {
         &'a self,
         records: &'a [Record],
         owed: &'a [Owed],
+        taken: &'a [Taken],
     ) -> BoxFuture<'a, Result<(), PersistError>> {
         async move {
-            self.commit_and_owe(records, owed)
+            self.commit_all(records, owed, taken)
                 .await
                 .map_err(PersistError::new)
         }
@@ -56,6 +59,7 @@ impl Persist for ReadOnly {
         &'a self,
         _records: &'a [Record],
         _owed: &'a [Owed],
+        _taken: &'a [Taken],
     ) -> BoxFuture<'a, Result<(), PersistError>> {
         std::future::ready(Ok(())).boxed()
     }
@@ -96,6 +100,7 @@ impl Persist for MemoryJournal {
         &'a self,
         records: &'a [Record],
         _owed: &'a [Owed],
+        _taken: &'a [Taken],
     ) -> BoxFuture<'a, Result<(), PersistError>> {
         let mut journal = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let outcome = if journal.broken {

@@ -4,6 +4,7 @@ import { Problem, dispatch, stop, tables } from "./api.js";
 import { Details } from "./details.js";
 import { byId, setAttribute, setText } from "./dom.js";
 import { drawConnection } from "./header.js";
+import { DriftPanel } from "./hosts/drift.js";
 import { HostPanel } from "./hosts/panel.js";
 import { openRollback } from "./hosts/rollback.js";
 import { Live } from "./live.js";
@@ -41,6 +42,7 @@ const details = new Details(() => replica.state, offer, (command) =>
 const renderer = new Renderer(replica, (hosts, all) => {
   tooltip.changed(hosts, all);
   details.changed(hosts, all);
+  driftPanel.changed();
   drawView(hosts);
 });
 
@@ -59,6 +61,7 @@ const rollouts = new RolloutPanel(page);
 const upkeep = new UpkeepPanel(page);
 const history = new HistoryPanel(page, (data) => updates.act(data));
 const hostPanel = new HostPanel(page);
+const driftPanel = new DriftPanel(page);
 const router = new Router(go);
 
 const live = new Live(

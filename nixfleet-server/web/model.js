@@ -2,6 +2,8 @@
 // model, which the patcher makes real. A model has no functions in it; what a button asks for is
 // written into its `data-act`.
 
+import { clockTime } from "./words.js";
+
 /**
  * @typedef {{ tag: string, attributes: Record<string, string>, children: Child[], key: ?string }} Model
  * @typedef {Model | string} Child
@@ -85,7 +87,28 @@ export function button(act, text, data = {}, more = {}) {
  * @returns {Content[]}
  */
 export function apart(texts) {
-  return texts.map((text, index) => [index > 0 ? "; " : null, h("bdi", {}, text)]);
+  return texts.map((text, index) => [index > 0 ? "; " : null, h("bdi", {}, ...withTimes(text))]);
+}
+
+/** Moments as the server writes them into sentences. */
+const MOMENTS = /\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?Z/g;
+
+/**
+ * A sentence of the server, with its moments as people here write them.
+ * @param {string} text
+ * @returns {Content[]}
+ */
+export function withTimes(text) {
+  const parts = [];
+  let from = 0;
+  for (const found of text.matchAll(MOMENTS)) {
+    const [moment] = found;
+    const millis = Date.parse(moment);
+    if (Number.isNaN(millis)) continue;
+    parts.push(text.slice(from, found.index), h("time", { datetime: moment, title: moment }, clockTime(millis)));
+    from = found.index + moment.length;
+  }
+  return [...parts, text.slice(from)];
 }
 
 /** A status as a shape and a word. @param {string} status @param {string} text */

@@ -14,8 +14,12 @@
  * @property {string} [host_type]
  * @property {string} [location]
  * @property {string} [device_type]
- * @property {?{ by: string, why: string, until: ?number }} [hold]
+ * @property {?{ by: string, why: string, until: ?number }} [hold] Of several, the one that lasts longest.
+ * @property {number} [held_by_selector] The number of that hold, if it is one by selector.
+ * @property {{ by: string, why: string, until: ?number }} [own_hold] The hold on this host alone, where one by selector lasts longer.
  * @property {string} [os_version]
+ * @property {unknown} [deployed]
+ * @property {string} [running]
  *
  * @typedef {object} StatusView
  * @property {string} id

@@ -305,6 +305,20 @@ page("holds are placed and released, and a quarantine is lifted with a reason", 
   await browser.click("#sheet-actions .primary");
   await browser.until(`!${SHEET}.open`);
   assert.deepEqual(person.asked("POST", "/api/v1/hosts/web-2/hold")[0]?.body, { why: "disk" });
+  await browser.click("[data-act='hold']");
+  await browser.click("#sheet-actions .primary");
+  assert.equal(person.asked("POST", "/api/v1/holds").length, 0, "not without a reason");
+  await person.fills("#sheet [name='why']", "power");
+  await browser.click("#sheet-actions .primary");
+  await person.reads("#sheet-said", "Choose at least one host, or write a selector.");
+  await person.fills("#sheet [name='selector']", "type:server,!web-*");
+  await browser.click("#sheet-actions .primary");
+  await browser.until(`!${SHEET}.open`);
+  assert.deepEqual(person.asked("POST", "/api/v1/holds")[0]?.body, { selector: "type:server,!web-*", why: "power" });
+  await browser.click("#holds [data-act='release-selector'][data-id='5']");
+  await browser.click("#sheet-actions .primary");
+  await browser.until(`!${SHEET}.open`);
+  assert.equal(person.asked("DELETE", "/api/v1/holds/5").length, 1);
   await browser.click("[data-act='release'][data-host='nas']");
   await browser.click("#sheet-actions .primary");
   await browser.until(`!${SHEET}.open`);
@@ -347,6 +361,19 @@ page("the settings of a host are changed on its page", {}, async (person) => {
     tags: ["edge", "critical"],
     runs_server: false,
   });
+  person.hadNoTrouble();
+});
+
+page("a rollout that went wrong is put away, and stays away", {}, async (person) => {
+  const { browser } = person;
+  await person.at("");
+  const { ROLLOUT } = await import("./harness/fixtures.mjs");
+  person.server.change({ rollout_updated: { ...ROLLOUT, state: "failed", offers: [] } });
+  await browser.click("#under-way [data-act='put-away']");
+  await browser.until("document.querySelector('#under-way').hidden");
+  await person.at("");
+  await browser.until("document.querySelector('#drift-line:not([hidden])')");
+  assert.equal(await browser.evaluate("localStorage.getItem('nixfleet-put-away')"), ROLLOUT.id);
   person.hadNoTrouble();
 });
 

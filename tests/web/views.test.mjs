@@ -4,12 +4,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { driftLine, driftView } from "../../nixfleet-server/web/hosts/drift.js";
 import { generationsView, proposed } from "../../nixfleet-server/web/hosts/past.js";
 import { rollbackView } from "../../nixfleet-server/web/hosts/rollback.js";
 import { settingsOf, settingsView } from "../../nixfleet-server/web/hosts/settings.js";
-import { findAll, h, outside, textOf } from "../../nixfleet-server/web/model.js";
+import { findAll, h, outside, textOf, withTimes } from "../../nixfleet-server/web/model.js";
 import { askOf } from "../../nixfleet-server/web/rollouts/ask.js";
 import { concerned } from "../../nixfleet-server/web/rollouts/dialogs.js";
+import { inStrip } from "../../nixfleet-server/web/rollouts/panel.js";
 import { planView } from "../../nixfleet-server/web/rollouts/plan.js";
 import { outcomesOf, simulatedView } from "../../nixfleet-server/web/rollouts/simulate.js";
 import { rolloutView, rolloutsView } from "../../nixfleet-server/web/rollouts/view.js";
@@ -17,11 +19,12 @@ import { policyLines, skipText, waitText } from "../../nixfleet-server/web/rollo
 import { hostPlace, placeOf } from "../../nixfleet-server/web/router.js";
 import { lockDiff } from "../../nixfleet-server/web/updates/diff.js";
 import { beforeMerge } from "../../nixfleet-server/web/updates/dialogs.js";
-import { driftView, historyView } from "../../nixfleet-server/web/updates/history.js";
+import { historyView } from "../../nixfleet-server/web/updates/history.js";
 import { jobView, stages } from "../../nixfleet-server/web/updates/job.js";
 import { updatesView } from "../../nixfleet-server/web/updates/view.js";
 import { deliveriesView } from "../../nixfleet-server/web/upkeep/deliveries.js";
-import { holdsView, until } from "../../nixfleet-server/web/upkeep/holds.js";
+import { auditView } from "../../nixfleet-server/web/upkeep/audit.js";
+import { holdsView, hostHoldView, until } from "../../nixfleet-server/web/upkeep/holds.js";
 import { quarantineView } from "../../nixfleet-server/web/upkeep/quarantine.js";
 import { windowFields, windowOf, windowsView } from "../../nixfleet-server/web/upkeep/windows.js";
 import { clockTime, lasting, pendingText } from "../../nixfleet-server/web/words.js";
@@ -291,10 +294,85 @@ test("holds tell who, why and until when, and an end in the past is none", () =>
   const hosts = Object.values(fixtures.state().hosts);
   const text = textOf(holdsView(hosts));
   assert.ok(text.includes("nasdisks are being replacedoperator"), text);
-  assert.equal(acts(holdsView(hosts), "release").length, 1);
+  const released = (/** @type {string} */ act, /** @type {Content} */ view) =>
+    acts(view, act).map((one) => one.attributes["data-host"] ?? one.attributes["data-id"]);
+  assert.deepEqual(released("release", holdsView(hosts)), ["edge-2", "nas"], "what is held by selector alone is not released here");
+  const whole = holdsView(hosts, fixtures.SELECTOR_HOLDS, name);
+  assert.deepEqual(released("release-selector", whole), ["4", "4", "5"]);
+  assert.ok(textOf(whole).includes("type:server,!web-*the power is worked onoperator"), textOf(whole));
+  assert.ok(textOf(whole).includes("@labnot in useannreleased by a personnone"), textOf(whole));
+  assert.ok(textOf(holdsView(hosts, "no answer")).includes("no answer"));
   assert.equal(until("", fixtures.NOW), undefined);
   assert.equal(until("2030-01-01T00:00:00Z", Date.parse("2029-12-31T23:00:00Z")), "3600s");
   assert.throws(() => until("2020-01-01T00:00", fixtures.NOW), /past/);
+});
+
+test("a host tells who holds it, by selector or alone, and offers what can be done about it", () => {
+  const { hosts } = fixtures.state();
+  const of = (/** @type {string} */ host) => hostHoldView(hosts[host]);
+  assert.ok(textOf(of("edge-1")).includes("Held by selector type:server,!web-*, by operator until"), textOf(of("edge-1")));
+  assert.equal(acts(of("edge-1"), "release").length, 0);
+  assert.ok(textOf(of("edge-2")).includes("Beside that: held by ann until"));
+  assert.equal(acts(of("edge-2"), "release").length, 1);
+  assert.equal(acts(of("nas"), "release").length, 1);
+  assert.equal(acts(of("web-1"), "hold").length, 1);
+});
+
+test("the audit trail tells who, what, why, and where there is more", () => {
+  const view = auditView(fixtures.AUDIT, "11");
+  assert.ok(textOf(view).includes("operator from 192.0.2.7hold.selectordonethe power is worked on"), textOf(view));
+  assert.equal(acts(view, "older-audit").length, 1);
+  assert.equal(acts(auditView(fixtures.AUDIT, null), "older-audit").length, 0);
+  assert.equal(textOf(auditView([], null)), "Nothing was asked for yet.");
+});
+
+test("moments in sentences of the server are written as people here write them", () => {
+  const text = `opens at ${new Date(fixtures.NOW).toISOString()}, not before 2026-02-30T99:99Z`;
+  const parts = withTimes(text);
+  const [time, ...more] = findAll(parts, (one) => one.tag === "time");
+  assert.equal(time?.attributes["datetime"], new Date(fixtures.NOW).toISOString());
+  assert.equal(more.length, 0, "what is no moment stays text");
+  assert.equal(textOf(parts), `opens at ${clockTime(fixtures.NOW)}, not before 2026-02-30T99:99Z`);
+  assert.equal(textOf(withTimes("nothing")), "nothing");
+  const gate = findAll(updatesView({ ...updates, auto: { ...updates.auto, on: true } }, about), (one) => one.tag === "tr" && one.key === "window");
+  assert.equal(findAll(gate, (one) => one.tag === "time").length, 1);
+});
+
+test("conditions are opened where they concern who merges", () => {
+  const opened = (/** @type {any} */ known) =>
+    findAll(updatesView(known, about), (one) => one.tag === "details" && one.key === "conditions")[0]?.attributes["open"];
+  const of = (/** @type {boolean} */ on, /** @type {any[]} */ conditions) => ({
+    ...updates,
+    auto: { ...updates.auto, on },
+    prs: [{ ...fixtures.PR, eligible: conditions.every((one) => one.finding === "pass"), conditions }],
+  });
+  const own = { condition: "author", people: "shown", finding: "fail", why: "x" };
+  const all = { condition: "checks", people: "override", finding: "fail", why: "x" };
+  assert.equal(opened(of(false, [own])), undefined, "an automation that is off bothers nobody");
+  assert.equal(opened(of(true, [own])), "");
+  assert.equal(opened(of(false, [own, all])), "");
+  assert.equal(opened(of(true, [{ ...own, finding: "pass" }])), undefined);
+});
+
+test("beside the fleet stands what is under way, and the last one that went wrong until it is put away", () => {
+  const past = /** @type {any} */ (fixtures.PAST_ROLLOUT);
+  const ids = (/** @type {any[]} */ all, /** @type {?string} */ away = null) => inStrip(all, away).map((one) => one.id);
+  assert.deepEqual(ids([past, rollout]), [rollout.id], "a newer one has taken its place");
+  assert.deepEqual(ids([past]), [past.id]);
+  assert.deepEqual(ids([past], past.id), []);
+  assert.deepEqual(ids([past], "another"), [past.id]);
+  assert.deepEqual(ids([{ ...past, state: "complete" }]), []);
+  assert.deepEqual(ids([rollout], rollout.id), [rollout.id], "what is under way stays");
+});
+
+test("the bar of a rollout shows how it ended", () => {
+  const bar = (/** @type {any} */ one) => findAll(rolloutView(one, name, false), (model) => model.tag === "progress")[0]?.attributes;
+  assert.deepEqual([bar(fixtures.PAST_ROLLOUT)?.["data-status"], bar(fixtures.PAST_ROLLOUT)?.["value"]], ["error", "1"], "not full: two had no turn");
+  assert.equal(bar(rollout)?.["data-status"], "outdated", "one has failed, and it goes on");
+  const good = { ...rollout, totals: { ...rollout.totals, failed: 0 } };
+  assert.equal(bar(good)?.["data-status"], "working");
+  assert.equal(bar({ ...good, state: "complete" })?.["data-status"], "ok");
+  assert.equal(bar({ ...good, state: "partial" })?.["data-status"], "outdated");
 });
 
 test("the quarantine tells what and why, and is lifted one by one", () => {
@@ -336,12 +414,25 @@ test("a rollback names generation, commit and date, and proposes the one before"
   assert.deepEqual(offered.map((one) => one.attributes["data-generation"]), ["117", "116"]);
 });
 
+test("the line of drift names who differs, and says nothing where nothing is known", () => {
+  const drift = /** @type {any} */ (fixtures.DRIFT);
+  const text = textOf(driftLine(drift, name));
+  assert.equal(text, fixtures.DRIFT.sentence);
+  const links = findAll(driftLine(drift, name), (one) => one.tag === "a").map((one) => one.attributes["href"]);
+  assert.deepEqual(links, ["#host/web-2", "#host/edge-2", "#host/laptop"]);
+  assert.equal(textOf(driftLine(null, name)), "");
+  assert.equal(textOf(driftLine({ ...drift, most: null }, name)), "");
+  const elsewhere = { ...drift, most: { ...drift.most, desired: false }, differing: [], unknown: [] };
+  assert.equal(textOf(driftLine(elsewhere, name)), "7 of 10 hosts run 9f3c2ab, which is not the desired commit");
+});
+
 test("the history tells when each host got an update, and drift who is elsewhere", () => {
   const merged = /** @type {any} */ ({ ...fixtures.MERGED, hosts: [{ host: "web-1", at: fixtures.MERGED.at + 400_000 }] });
   assert.ok(textOf(historyView([merged], name, true)).includes("6 min 40 s"));
-  const drift = driftView(Object.values(fixtures.state().hosts));
+  const drift = driftView(/** @type {any} */ (fixtures.DRIFT), name);
   const rows = findAll(drift, (one) => one.tag === "tr" && "data-state" in one.attributes);
-  assert.deepEqual(rows.map((one) => one.attributes["data-state"]), ["most", "drift"]);
+  assert.deepEqual(rows.map((one) => one.attributes["data-state"]), ["most", "drift", "drift", "unknown"]);
+  assert.ok(textOf(drift).includes("1a2b3c4 with local changes1 hostedge-2"), textOf(drift));
 });
 
 test("text of others is text in every view", () => {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::holds::{HoldError, SelectorHold};
 use crate::admission::{Check, Refusal};
 use crate::desired::{RemoteHistory, Snapshot, Unavailable};
 use crate::host::{Actor, Hold, HostSettings};
@@ -11,6 +12,8 @@ use crate::lifecycle::{CommandArgs, Signal, Target};
 use crate::op::Op;
 use crate::report::AgentReport;
 use crate::rollout::{Ask, Plan, PlanError, Verb, VerbError};
+use crate::selector::Selector;
+use crate::time::Timestamp;
 use crate::update::{Deploy, ForgeAnswer, PrNumber, RevertKind, UpdateRefusal};
 use crate::window::{Window, WindowError, Zone};
 
@@ -191,6 +194,20 @@ pub enum Request {
         /// Why.
         reason: Option<String>,
     },
+    /// Keep every automation away from the hosts that a selector matches, now or later.
+    HoldBySelector {
+        /// Which hosts.
+        selector: Selector,
+        /// Why.
+        why: String,
+        /// When it ends by itself.
+        until: Option<Timestamp>,
+    },
+    /// End a hold by selector.
+    ReleaseSelector {
+        /// Its number.
+        id: u64,
+    },
 }
 
 /// Run an operation on hosts.
@@ -286,6 +303,12 @@ pub enum Reply {
     },
     /// Nothing was done about an update.
     UpdateRefused(UpdateRefusal),
+    /// The hold by selector that was placed.
+    HeldBySelector(Box<SelectorHold>),
+    /// The hold by selector cannot be placed.
+    BadHold(HoldError),
+    /// There is no such hold by selector.
+    UnknownHold(u64),
 }
 
 /// What became of a request on one host.

@@ -6,6 +6,7 @@ mod agents;
 mod effect;
 mod evidence;
 mod foresight;
+mod holds;
 mod hosts;
 mod input;
 mod notices;
@@ -28,6 +29,7 @@ pub(crate) use evidence::current_test_key;
 
 pub use effect::{AuditRecord, Effect, Record};
 pub use foresight::{Assumption, Assumptions};
+pub use holds::{HoldError, MAX_HOLDS, SelectorHold};
 pub use input::{
     Accepted, Decision, Dispatch, Dispatched, Input, Reading, Reply, Request, RequestId,
 };
@@ -105,6 +107,8 @@ enum Timer {
     Rollout(RolloutId),
     /// A host may be offline for too long.
     Offline(HostId),
+    /// The end of a hold by selector.
+    SelectorHold(u64),
 }
 
 /// One host.
@@ -184,6 +188,9 @@ impl Fleet {
             settings: stored.settings,
             updates,
         };
+        for hold in fleet.settings.holds.clone() {
+            fleet.arm_selector_hold(&hold);
+        }
         let stored_commands: BTreeSet<CommandId> = stored.commands.iter().map(|c| c.id).collect();
         for mut record in stored.hosts {
             record.last_ended = record.last_ended.filter(|id| stored_commands.contains(id));
@@ -370,6 +377,7 @@ impl Fleet {
                     turn.look.insert(id);
                 }
                 Timer::Offline(host) => self.tell_offline(turn, &host, at, now),
+                Timer::SelectorHold(id) => self.end_selector_hold(turn, id, now),
             }
         }
         self.fire_updates(turn, now);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::holds::Held;
 use super::hosts::Slot;
 use super::turn::Turn;
 use super::{Fleet, Host, Record};
@@ -14,6 +15,7 @@ use crate::compartment::{
     Trace, Working, assess, explain,
 };
 use crate::desired::{DesiredState, Remote, Unavailable};
+use crate::drift::{self, Drift};
 use crate::host::{HostSettings, Presence};
 use crate::ids::{CommandId, HostId};
 use crate::lifecycle::{Command, Phase, Target};
@@ -113,7 +115,7 @@ impl Fleet {
         let shown = host.open.first().or(host.record.last_ended.as_ref());
         let command = shown.and_then(|id| self.commands.get(id));
         Some(HostReport {
-            facts: host_view(host),
+            facts: host_view(host, self.hold_and_source(&host.record)),
             claimed_revision: claimed_revision(host),
             compartments: compartments.into_iter().collect(),
             attentions: assessment.attentions.clone(),
@@ -126,6 +128,15 @@ impl Fleet {
     #[must_use]
     pub fn reports(&self) -> Vec<HostReport> {
         self.hosts.keys().filter_map(|id| self.report(id)).collect()
+    }
+
+    /// Which revisions hosts run, and who differs from most.
+    #[must_use]
+    pub fn drift(&self) -> Drift {
+        let records = self.hosts.values().map(|host| &host.record);
+        let revisions = records.map(|one| (one.id.clone(), drift::running(&one.observation)));
+        let desired = Target::desired(&self.desired.remote).map(|target| target.commit);
+        drift::drift(revisions, desired)
     }
 
     /// The rule trace behind each status of a host.
@@ -175,7 +186,7 @@ impl Fleet {
             tests_enabled: record.tests_enabled,
             working: self.working_command(&host.open).map(working),
             presence: record.presence,
-            hold: record.hold.as_ref(),
+            hold: self.hold_on(record),
             quarantined: self.given_up(record),
             identity_conflict: host.identity_conflict,
             remote_in_grace: self.watch.in_grace(),
@@ -183,9 +194,10 @@ impl Fleet {
     }
 
     pub(super) fn publish_host(&mut self, slot: Slot) -> Option<Arc<Delta>> {
+        let host = self.hosts.at(slot)?;
+        let view = Box::new(host_view(host, self.hold_and_source(&host.record)));
         let host = self.hosts.at_mut(slot)?;
         let shown = std::mem::replace(&mut host.shown, true);
-        let view = Box::new(host_view(host));
         self.log.publish(if shown {
             Change::HostUpdated(view)
         } else {
@@ -319,7 +331,7 @@ fn working(command: &Command) -> Working {
     }
 }
 
-fn host_view(host: &Host) -> HostView {
+fn host_view(host: &Host, held: Option<Held<'_>>) -> HostView {
     let record = &host.record;
     let (identity, seen) = (&record.identity, &record.observation);
     let system = seen.system.as_ref();
@@ -364,7 +376,12 @@ fn host_view(host: &Host) -> HostView {
             at: tests.at,
         }),
         tests_enabled: record.tests_enabled,
-        hold: record.hold.clone(),
+        hold: held.map(|held| held.hold.clone()),
+        held_by_selector: held.and_then(|held| held.by_selector),
+        own_hold: record
+            .hold
+            .clone()
+            .filter(|_| held.is_some_and(|held| held.by_selector.is_some())),
     }
 }
 

@@ -88,7 +88,7 @@ impl Fleet {
         let is_held = self
             .hosts
             .get(id)
-            .is_some_and(|host| host.record.hold.is_some());
+            .is_some_and(|host| self.hold_on(&host.record).is_some());
         if is_held && command.op.spec().class != OpClass::Read {
             return;
         }

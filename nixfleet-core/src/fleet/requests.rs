@@ -142,6 +142,12 @@ impl Fleet {
                 kind,
                 reason,
             } => self.revert_pr(turn, actor, number, kind, reason, now),
+            Request::HoldBySelector {
+                selector,
+                why,
+                until,
+            } => self.hold_by_selector(turn, actor, selector, why, until, now),
+            Request::ReleaseSelector { id } => self.release_selector(turn, actor, id, now),
         }
     }
 
@@ -380,7 +386,7 @@ impl Fleet {
             lock: base(Compartment::Lock),
             remote: &self.desired.remote,
             test_key: test_key.as_ref(),
-            hold: host.record.hold.as_ref(),
+            hold: self.hold_on(&host.record),
             quarantined: target.is_some_and(|target| self.quarantined(&target).is_some()),
             signature: Check::NotRequired,
             window: self.window_for(host, ActionClass::of(request.op, class), request),

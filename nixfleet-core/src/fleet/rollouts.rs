@@ -80,7 +80,7 @@ impl Fleet {
                 host: &record.id,
                 labels: super::settings::labels(record),
                 presence: record.presence,
-                hold: record.hold.as_ref(),
+                hold: self.hold_on(record),
                 auto_update: record.settings.auto_update(own),
                 priority: record.settings.priority(own),
                 canary: record.settings.canary(own),

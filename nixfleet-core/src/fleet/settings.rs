@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::holds::SelectorHold;
 use super::input::Reply;
 use super::turn::Turn;
 use super::{AuditRecord, Fleet, Host, HostRecord, Record};
@@ -28,6 +29,10 @@ pub struct FleetSettings {
     pub zones: BTreeMap<String, Zone>,
     /// What no automation deploys.
     pub quarantine: Vec<Quarantined>,
+    /// Holds by selector, oldest first.
+    pub holds: Vec<SelectorHold>,
+    /// The number of the last of them that was placed.
+    pub last_hold: u64,
 }
 
 /// A target that no automation deploys, until a person lifts it. A newer commit is another target.

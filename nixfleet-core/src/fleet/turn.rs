@@ -16,6 +16,8 @@ pub(super) struct Turn {
     changed: BTreeSet<HostId>,
     /// Hosts to be judged again although their record did not change.
     refresh: BTreeSet<HostId>,
+    /// Hosts to be judged and published again although their record did not change.
+    shown: BTreeSet<HostId>,
     /// Commands to be stored.
     pub(super) commands: BTreeSet<CommandId>,
     /// Ended commands that need not be kept in memory any longer.
@@ -59,6 +61,10 @@ impl Turn {
         self.refresh.extend(ids.cloned());
     }
 
+    pub(super) fn show_all<'a>(&mut self, ids: impl Iterator<Item = &'a HostId>) {
+        self.shown.extend(ids.cloned());
+    }
+
     /// Hosts that something happened to, so far.
     pub(super) fn touched(&self) -> impl Iterator<Item = &HostId> {
         self.changed.iter().chain(&self.refresh).chain(&self.heard)
@@ -83,12 +89,16 @@ impl Fleet {
         // Each is looked for once: that costs more, the more hosts there are.
         let slot = |id: &HostId| self.hosts.slot(id);
         let changed: Vec<Slot> = turn.changed.iter().filter_map(slot).collect();
+        // What does not change, but is shown in another way: who holds a host.
+        let shown = turn.shown.difference(&turn.changed).filter_map(slot);
+        let shown: Vec<Slot> = shown.collect();
+        turn.refresh.append(&mut turn.shown);
         let judged = turn.changed.union(&turn.refresh).filter_map(slot);
         let judged: Vec<Slot> = match turn.refresh.is_subset(&turn.changed) {
             true => changed.clone(),
             false => judged.collect(),
         };
-        for slot in &changed {
+        for slot in changed.iter().chain(&shown) {
             deltas.extend(self.publish_host(*slot));
         }
         for slot in judged {

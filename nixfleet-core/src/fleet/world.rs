@@ -58,7 +58,12 @@ impl<'a> FleetWorld<'a> {
         let record = &host.record;
         let class = ActionClass::of(op, self.class);
         let opening = || self.fleet.opening(record, class, self.fleet.clock);
-        refused(refusal, record.hold.as_ref(), record.presence, opening)
+        refused(
+            refusal,
+            self.fleet.hold_on(record),
+            record.presence,
+            opening,
+        )
     }
 }
 

@@ -16,6 +16,7 @@ mod step;
 mod table;
 mod verb;
 mod view;
+mod waits;
 mod world;
 
 pub(crate) use admission::{refused, request_of};
@@ -37,6 +38,8 @@ pub use table::{
 pub use verb::{Verb, VerbError, VerbName};
 pub(crate) use view::word;
 pub use view::{RolloutHostView, RolloutTotals, RolloutView};
+pub use waits::WaitSpan;
+pub(crate) use waits::Waits;
 pub use world::{Ended, Health, May, WayBack, World};
 
 pub use crate::ids::{PlanId, RolloutId};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::state::{Rollout, RolloutState};
 use super::step::Act;
 use super::view::RolloutView;
+use super::waits::{WaitSpan, Waits};
 use super::world::{Ended, World};
 use crate::ids::{CommandId, HostId};
 use crate::op::Op;
@@ -77,6 +78,8 @@ pub struct SimulationStep {
 pub struct Simulation {
     /// Everything that happens, in order.
     pub steps: Vec<SimulationStep>,
+    /// Why hosts wait meanwhile, in the order in which the waits begin.
+    pub waits: Vec<WaitSpan>,
     /// The rollout at its end.
     pub end: RolloutView,
     /// Whether it ended, or had to be broken off.
@@ -87,10 +90,18 @@ pub struct Simulation {
 /// moment end in the order in which they started.
 #[must_use]
 pub fn simulate(rollout: Rollout, world: &mut impl Foresight, start: Timestamp) -> Simulation {
-    simulate_watched(rollout, world, start, |_, _| {})
+    let mut waits = Waits::default();
+    let told = simulate_watched(rollout, world, start, |rollout, now| {
+        waits.look_at(rollout, now);
+    });
+    Simulation {
+        waits: waits.over(),
+        ..told
+    }
 }
 
-/// The same, with somebody who looks at the rollout each time it has been looked at.
+/// The same without the waits, for somebody who looks at the rollout each time it has been looked
+/// at.
 pub(crate) fn simulate_watched(
     mut rollout: Rollout,
     world: &mut impl Foresight,
@@ -160,6 +171,7 @@ pub(crate) fn simulate_watched(
     }
     Simulation {
         steps,
+        waits: Vec::new(),
         complete: rollout.state.is_terminal(),
         end: rollout.view(),
     }

@@ -125,9 +125,15 @@ pub struct HostView {
     pub tests: Option<TestsView>,
     /// Whether tests are switched on.
     pub tests_enabled: bool,
-    /// The hold on it.
+    /// The hold on it; of several, the one that lasts longest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
+    /// The number of that hold, if it is one by selector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_by_selector: Option<u64>,
+    /// The hold on this host alone, where one by selector lasts longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_hold: Option<Hold>,
 }
 
 /// What is deployed on a host.

@@ -19,7 +19,7 @@ mod world;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,13 +29,15 @@ use crate::host::{Actor, Hold, HostSettings, Presence, UpdatePolicy};
 use crate::ids::{HostId, RolloutId};
 use crate::lifecycle::Target;
 use crate::rollout::{
-    Ask, Candidate, Plan, PlanContext, PlanError, Rollout, RolloutView, SimulationStep, Wait, plan,
-    simulate_watched,
+    Ask, Candidate, Plan, PlanContext, PlanError, Rollout, RolloutView, SimulationStep, Waits,
+    plan, simulate_watched,
 };
 use crate::selector::HostLabels;
 use crate::time::Timestamp;
 use crate::window::{MAX_WINDOWS, Window, WindowError, Zone};
 use world::PlainWorld;
+
+pub use crate::rollout::WaitSpan;
 
 /// The most hosts of one question.
 pub const MAX_HOSTS: usize = 10_000;
@@ -136,19 +138,6 @@ pub struct SimulationReport {
     pub end: RolloutView,
     /// Whether it ended, or had to be broken off.
     pub complete: bool,
-}
-
-/// A time in which one host waits for one reason.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WaitSpan {
-    /// The host.
-    pub host: HostId,
-    /// Since when.
-    pub from: Timestamp,
-    /// Until when.
-    pub to: Timestamp,
-    /// Why, as it was said at the beginning.
-    pub wait: Wait,
 }
 
 impl HostFacts {
@@ -281,54 +270,5 @@ impl RolloutFacts {
             quarantined: self.quarantined.clone(),
         };
         Ok(plan(&self.ask, &context)?)
-    }
-}
-
-/// Notes who waits for what, and since when.
-#[derive(Default)]
-struct Waits {
-    open: BTreeMap<HostId, (Timestamp, Wait)>,
-    spans: Vec<WaitSpan>,
-    last: Timestamp,
-}
-
-impl Waits {
-    fn look_at(&mut self, rollout: &Rollout, now: Timestamp) {
-        self.last = now;
-        for (host, run) in &rollout.hosts {
-            let known = self.open.get(host).map(|(_, wait)| wait.code);
-            if known == run.wait.as_ref().map(|wait| wait.code) {
-                continue;
-            }
-            self.close(host);
-            if let Some(wait) = &run.wait {
-                self.open.insert(host.clone(), (now, wait.clone()));
-            }
-        }
-    }
-
-    /// A wait that ends at the moment at which it began is none.
-    fn close(&mut self, host: &HostId) {
-        let to = self.last;
-        if let Some((from, wait)) = self.open.remove(host).filter(|(from, _)| *from < to) {
-            let host = host.clone();
-            self.spans.push(WaitSpan {
-                host,
-                from,
-                to,
-                wait,
-            });
-        }
-    }
-
-    fn over(mut self) -> Vec<WaitSpan> {
-        let open: Vec<HostId> = self.open.keys().cloned().collect();
-        for host in &open {
-            self.close(host);
-        }
-        // Stable: those of one host stay in order.
-        self.spans
-            .sort_by(|one, other| (one.from, &one.host).cmp(&(other.from, &other.host)));
-        self.spans
     }
 }

@@ -30,6 +30,7 @@ use crate::persist::{Persist, PersistError, ReadOnly};
 use crate::routes::agent_ws::{AgentChannel, REGISTER_WITHIN};
 use crate::routes::api::Api;
 use crate::routes::browser_ws::LiveChannel;
+use crate::routes::idempotency::Idempotency;
 use crate::routes::webhooks::Hooks;
 use crate::sources::{Poller, Source};
 use crate::store::{DataFolder, Store, StoreError};
@@ -194,6 +195,7 @@ impl Server {
             forge: forge.as_ref().map(|_| calls),
             notifier: notifier.clone(),
             waiting: std::collections::HashMap::new(),
+            taken: Vec::new(),
         };
         let (hub, inbox) = hub::channel();
         let hub_stop = CancellationToken::new();
@@ -218,7 +220,7 @@ impl Server {
             clock: clock.clone(),
             store: store.clone(),
             remote: parts::remote_shown(&config, forge.as_ref()),
-            idempotency: Arc::default(),
+            idempotency: Idempotency::new(store.clone(), clock.clone()),
             notifier,
         };
         let routes = parts::all_routes(

@@ -1,12 +1,15 @@
 //! What the fleet answers, as HTTP: one place for the status and the code of every refusal.
 
 use http::StatusCode;
-use nixfleet_core::fleet::{Dispatched, Reply};
+use nixfleet_core::admission::Refusal;
+use nixfleet_core::fleet::{Accepted, Dispatched, Reply, SelectorHold};
 use nixfleet_core::rollout::{Plan, PlanError, VerbError};
 use nixfleet_core::update::UpdateRefusal;
+use nixfleet_core::{CommandId, HostId};
+use serde::{Deserialize, Serialize};
 
 use super::api::{refused, unknown_command, unknown_host, unprocessable};
-use crate::reject::Problem;
+use crate::reject::{Problem, standard};
 
 /// What was done.
 #[derive(Debug)]
@@ -17,6 +20,96 @@ pub(super) enum Granted {
     Dispatched(Vec<Dispatched>),
     /// A job on an update, by its number.
     Job(u64),
+    /// A hold by selector.
+    Hold(Box<SelectorHold>),
+}
+
+/// What is noted of something that was done, so that it can be answered once more.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Noted {
+    Done,
+    Dispatched(Vec<NotedRow>),
+    Job(u64),
+    Hold(Box<SelectorHold>),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct NotedRow {
+    host: HostId,
+    outcome: NotedOutcome,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum NotedOutcome {
+    Started(CommandId),
+    Queued(CommandId),
+    Done,
+    Refused(Refusal),
+}
+
+/// What is noted of a reply; nothing if nothing was done, because then asking again does no harm.
+pub(super) fn note(reply: &Reply) -> Option<String> {
+    let noted = match reply {
+        Reply::Done | Reply::RolloutStarted(_) => Noted::Done,
+        Reply::Dispatched(outcomes) => Noted::Dispatched(outcomes.iter().map(noted_row).collect()),
+        Reply::JobStarted { job } => Noted::Job(*job),
+        Reply::HeldBySelector(hold) => Noted::Hold(hold.clone()),
+        Reply::UnknownHost(_)
+        | Reply::UnknownCommand
+        | Reply::Refused(_)
+        | Reply::NotPlanned(_)
+        | Reply::PlanChanged(_)
+        | Reply::UnknownRollout(_)
+        | Reply::VerbRefused(_)
+        | Reply::BadSettings(_)
+        | Reply::BadWindow(_)
+        | Reply::UnknownWindow(_)
+        | Reply::NotQuarantined(_)
+        | Reply::UpdateRefused(_)
+        | Reply::BadHold(_)
+        | Reply::UnknownHold(_) => return None,
+    };
+    serde_json::to_string(&noted).ok()
+}
+
+fn noted_row(one: &Dispatched) -> NotedRow {
+    NotedRow {
+        host: one.host.clone(),
+        outcome: match &one.outcome {
+            Ok(Accepted::Started(id)) => NotedOutcome::Started(*id),
+            Ok(Accepted::Queued(id)) => NotedOutcome::Queued(*id),
+            Ok(Accepted::Done) => NotedOutcome::Done,
+            Err(refusal) => NotedOutcome::Refused(refusal.clone()),
+        },
+    }
+}
+
+/// What was done, from what was noted of it.
+pub(super) fn noted(note: &str) -> Result<Granted, Problem> {
+    let noted = serde_json::from_str(note).map_err(|error| {
+        tracing::error!(%error, "what was noted of a request cannot be read");
+        standard(StatusCode::INTERNAL_SERVER_ERROR)
+    })?;
+    Ok(match noted {
+        Noted::Done => Granted::Done,
+        Noted::Job(job) => Granted::Job(job),
+        Noted::Hold(hold) => Granted::Hold(hold),
+        Noted::Dispatched(rows) => Granted::Dispatched(rows.into_iter().map(dispatched).collect()),
+    })
+}
+
+fn dispatched(row: NotedRow) -> Dispatched {
+    Dispatched {
+        host: row.host,
+        outcome: match row.outcome {
+            NotedOutcome::Started(id) => Ok(Accepted::Started(id)),
+            NotedOutcome::Queued(id) => Ok(Accepted::Queued(id)),
+            NotedOutcome::Done => Ok(Accepted::Done),
+            NotedOutcome::Refused(refusal) => Err(refusal),
+        },
+    }
 }
 
 /// What was done, or the problem document that says why not.
@@ -25,6 +118,9 @@ pub(super) fn granted(reply: Reply) -> Result<Granted, Problem> {
         Reply::Done | Reply::RolloutStarted(_) => Ok(Granted::Done),
         Reply::Dispatched(outcomes) => Ok(Granted::Dispatched(outcomes)),
         Reply::JobStarted { job } => Ok(Granted::Job(job)),
+        Reply::HeldBySelector(hold) => Ok(Granted::Hold(hold)),
+        Reply::BadHold(why) => Err(unprocessable("bad_hold", why.to_string())),
+        Reply::UnknownHold(id) => Err(unknown_hold(&id.to_string())),
         Reply::UnknownHost(host) => Err(unknown_host(host.as_str())),
         Reply::UnknownCommand => Err(unknown_command()),
         Reply::Refused(refusal) => Err(refused(&refusal)),
@@ -59,6 +155,15 @@ pub(super) fn unknown_rollout(id: &str) -> Problem {
         "unknown_rollout",
         "There is no such rollout",
         format!("no rollout has the id {shown:?}. See /api/v1/rollouts"),
+    )
+}
+
+pub(super) fn unknown_hold(id: &str) -> Problem {
+    let shown: String = id.chars().filter(|c| !c.is_control()).take(64).collect();
+    unknown(
+        "unknown_hold",
+        "There is no such hold",
+        format!("no hold by selector has the number {shown:?}. See /api/v1/holds"),
     )
 }
 

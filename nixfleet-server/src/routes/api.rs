@@ -9,11 +9,12 @@ use nixfleet_core::host::Actor;
 use nixfleet_core::{CommandId, HostId, Op};
 use serde::Deserialize;
 
-use super::answers::{Granted, granted};
+use super::answers::{Granted, granted, note, noted};
 use super::idempotency::Idempotency;
 use crate::auth::{Auth, Caller, Permission};
 use crate::clock::Clock;
-use crate::hub::{Hub, HubGone};
+use crate::hub::{Hub, HubGone, Note};
+use crate::keyed::{self, Claim};
 use crate::live::Snapshots;
 use crate::notify::Notifier;
 use crate::output::Output;
@@ -52,14 +53,22 @@ impl Api {
         self.ask_for(principal, request).await.map(|_| ())
     }
 
-    /// Submits a request; what was refused is a problem.
+    /// Submits a request; what was refused is a problem. What was carried out before, under the key
+    /// of this task, is not submitted again.
     pub(super) async fn ask_for(
         &self,
         principal: &Caller,
         request: Request,
     ) -> Result<Granted, Problem> {
+        let keyed = match keyed::claim() {
+            Claim::CarriedOut(note) => return noted(&note),
+            Claim::Fresh(keyed) => Some((keyed, note as Note)),
+            Claim::None => None,
+        };
         let peer = principal.peer.map(|peer| peer.to_string());
-        let reply = self.hub.request_from(actor(principal), peer, request);
+        let reply = self
+            .hub
+            .request_from(actor(principal), peer, request, keyed);
         granted(reply.await?)
     }
 

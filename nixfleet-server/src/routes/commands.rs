@@ -7,14 +7,15 @@ use nixfleet_core::HostId;
 use nixfleet_core::fleet::{Decision, Request};
 use nixfleet_core::lifecycle::Signal;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use warp::Filter;
 use warp::reply::Response;
 
 use super::api::{Api, Nothing, command_id, host_id, unknown_command};
+use super::endpoint::{Call, change};
+use super::mutations::{self, Mutation};
 use super::{Route, answer, any_of, get_or_head, idempotency, json as json_response, tagged};
 use crate::auth::{Caller, Permission, filters};
-use crate::net::body;
 use crate::reject::{Problem, bad_request};
 
 /// How long a person may prolong a command at once.
@@ -24,10 +25,26 @@ const LONGEST_EXTENSION: Duration = Duration::from_secs(24 * 3600);
 #[must_use]
 pub fn routes(api: &Api) -> Route {
     any_of([
-        stop(api, "stop", Signal::Term),
-        stop(api, "kill", Signal::Kill),
-        stop_command(api),
-        decide(api),
+        stop(api, &mutations::HOST_STOP, Signal::Term),
+        stop(api, &mutations::HOST_KILL, Signal::Kill),
+        change(
+            api,
+            &mutations::COMMAND_STOP,
+            |call: Call<String, Nothing>| async move {
+                let host = host_of(&call.api, &call.path).await?;
+                let command = Some(call.path);
+                let host = host.as_str();
+                stop_one(&call.api, &call.caller, host, command, Signal::Term).await
+            },
+        ),
+        change(
+            api,
+            &mutations::COMMAND_DECIDE,
+            |call: Call<String, DecideBody>| async move {
+                let (word, minutes) = (&call.body.decision, call.body.minutes);
+                decide_one(&call.api, &call.caller, &call.path, word, minutes).await
+            },
+        ),
         list(api),
         one(api),
     ])
@@ -40,45 +57,20 @@ struct StopBody {
     command: Option<String>,
 }
 
-fn stop(api: &Api, word: &'static str, signal: Signal) -> Route {
-    let api = api.clone();
-    warp::path!("api" / "v1" / "hosts" / String / ..)
-        .and(warp::path(word))
-        .and(warp::path::end())
-        .and(warp::post())
-        .and(filters::require(&api.auth, Permission::Operate))
-        .and(body::json_or_nothing::<StopBody>())
-        .and_then(move |host: String, principal: Caller, body: StopBody| {
-            let api = api.clone();
-            async move { answer(stop_one(&api, &principal, &host, body.command, signal).await) }
-        })
-        .boxed()
+fn stop(api: &Api, row: &Mutation, signal: Signal) -> Route {
+    change(api, row, move |call: Call<String, StopBody>| async move {
+        stop_one(
+            &call.api,
+            &call.caller,
+            &call.path,
+            call.body.command,
+            signal,
+        )
+        .await
+    })
 }
 
-/// The same for who knows the command and not the host.
-fn stop_command(api: &Api) -> Route {
-    let api = api.clone();
-    warp::path!("api" / "v1" / "commands" / String / "stop")
-        .and(warp::post())
-        .and(filters::require(&api.auth, Permission::Operate))
-        .and(body::json_or_nothing::<Nothing>())
-        .and_then(move |command: String, principal: Caller, _body| {
-            let api = api.clone();
-            async move {
-                let host = host_of(&api, &command).await;
-                let stopped = match host {
-                    Ok(host) => {
-                        let command = Some(command);
-                        stop_one(&api, &principal, host.as_str(), command, Signal::Term).await
-                    }
-                    Err(problem) => Err(problem),
-                };
-                answer(stopped)
-            }
-        })
-        .boxed()
-}
-
+/// The host of a command, for who knows the command and not the host.
 async fn host_of(api: &Api, command: &str) -> Result<HostId, Problem> {
     let id = command_id(command)?;
     let host = api
@@ -95,7 +87,7 @@ pub(super) async fn stop_one(
     host: &str,
     command: Option<String>,
     signal: Signal,
-) -> Result<Response, Problem> {
+) -> Result<Value, Problem> {
     let request = Request::Stop {
         host: host_id(host)?,
         command: command.as_deref().map(command_id).transpose()?,
@@ -113,25 +105,6 @@ struct DecideBody {
     minutes: Option<u64>,
 }
 
-fn decide(api: &Api) -> Route {
-    let api = api.clone();
-    warp::path!("api" / "v1" / "commands" / String / "decide")
-        .and(warp::post())
-        .and(filters::require(&api.auth, Permission::Operate))
-        .and(body::json::<DecideBody>())
-        .and_then(
-            move |command: String, principal: Caller, body: DecideBody| {
-                let api = api.clone();
-                async move {
-                    let decided =
-                        decide_one(&api, &principal, &command, &body.decision, body.minutes);
-                    answer(decided.await)
-                }
-            },
-        )
-        .boxed()
-}
-
 /// Carries out what a person decided about a command.
 pub(super) async fn decide_one(
     api: &Api,
@@ -139,7 +112,7 @@ pub(super) async fn decide_one(
     command: &str,
     decision: &str,
     minutes: Option<u64>,
-) -> Result<Response, Problem> {
+) -> Result<Value, Problem> {
     let request = Request::Decide {
         command: command_id(command)?,
         decision: decision_named(decision, minutes)?,
@@ -215,7 +188,7 @@ async fn shown(api: &Api, command: &str) -> Result<Response, Problem> {
     Ok(json_response(StatusCode::OK, command))
 }
 
-/// 202: taken up; the live feed tells what becomes of it.
-pub(super) fn accepted() -> Response {
-    json_response(StatusCode::ACCEPTED, &json!({"status": "ok"}))
+/// Taken up; the live feed tells what becomes of it.
+pub(super) fn accepted() -> Value {
+    json!({ "status": "ok" })
 }

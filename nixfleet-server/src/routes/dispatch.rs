@@ -2,21 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
 use nixfleet_core::fleet::{Accepted, Dispatch, Dispatched, Request};
 use nixfleet_core::lifecycle::CommandArgs;
 use nixfleet_core::{HostId, OPS, Op};
 use serde::{Deserialize, Serialize};
-use warp::Filter;
-use warp::filters::BoxedFilter;
-use warp::reply::Response;
+use serde_json::json;
 
 use super::answers::Granted;
 use super::api::{Api, demand, host_id, permission_for, unprocessable};
-use super::{Route, answer, any_of, content, idempotency};
-use crate::auth::{Caller, Permission, filters};
-use crate::net::body;
+use super::endpoint::{Call, change};
+use super::mutations::{self, Mutation};
+use super::{Route, any_of};
+use crate::auth::Caller;
 use crate::reject::Problem;
 
 /// Hosts of one request.
@@ -26,8 +23,8 @@ pub(super) const MOST_HOSTS: usize = 20_000;
 #[must_use]
 pub fn routes(api: &Api) -> Route {
     any_of([
-        dispatch_at(api, warp::path!("api" / "v1" / "dispatch").boxed()),
-        dispatch_at(api, warp::path!("api" / "dispatch").boxed()),
+        dispatch_at(api, &mutations::DISPATCH),
+        dispatch_at(api, &mutations::OLD_DISPATCH),
     ])
 }
 
@@ -132,39 +129,15 @@ pub(super) async fn dispatch(
     let dispatch = order.into_dispatch(principal)?;
     match api.ask_for(principal, Request::Dispatch(dispatch)).await? {
         Granted::Dispatched(outcomes) => Ok(outcomes),
-        Granted::Done | Granted::Job(_) => Ok(Vec::new()),
+        Granted::Done | Granted::Job(_) | Granted::Hold(_) => Ok(Vec::new()),
     }
 }
 
-fn dispatch_at(api: &Api, path: BoxedFilter<()>) -> Route {
-    let api = api.clone();
-    path.and(warp::post())
-        .and(filters::require(&api.auth, Permission::Operate))
-        .and(warp::header::headers_cloned())
-        .and(body::bytes())
-        .and_then(move |principal: Caller, headers: HeaderMap, bytes: Bytes| {
-            let api = api.clone();
-            async move { answer(dispatch_once(&api, &principal, &headers, &bytes).await) }
-        })
-        .boxed()
-}
-
-async fn dispatch_once(
-    api: &Api,
-    principal: &Caller,
-    headers: &HeaderMap,
-    bytes: &[u8],
-) -> Result<Response, Problem> {
-    let order: Order = body::from_json(headers, bytes)?;
-    let work = || async {
-        let outcomes = dispatch(api, principal, order).await?;
-        idempotency::body(&Results::from(outcomes))
-    };
-    let body = api
-        .idempotency
-        .once(principal, headers, bytes, work)
-        .await?;
-    Ok(content(StatusCode::OK, "application/json", body))
+fn dispatch_at(api: &Api, row: &Mutation) -> Route {
+    change(api, row, |call: Call<(), Order>| async move {
+        let outcomes = dispatch(&call.api, &call.caller, call.body).await?;
+        Ok(json!(Results::from(outcomes)))
+    })
 }
 
 /// Per-host results and a summary.

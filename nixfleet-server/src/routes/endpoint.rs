@@ -8,9 +8,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use warp::Filter;
 use warp::filters::BoxedFilter;
-use warp::reply::Response;
 
 use super::api::Api;
+use super::idempotency::Asked;
+use super::mutations::Mutation;
 use super::{Route, answer, content, get_or_head, idempotency, tagged};
 use crate::auth::{Caller, Permission, filters};
 use crate::net::body;
@@ -77,7 +78,7 @@ where
         .boxed()
 }
 
-/// One request to change something.
+/// One request by `POST`, `PUT` or `DELETE`.
 pub(super) struct Call<P, B> {
     /// What the handlers share.
     pub api: Api,
@@ -92,84 +93,159 @@ pub(super) struct Call<P, B> {
     pub rollout: RolloutId,
 }
 
-/// What a change is: how it is asked for, by whom, and the status of its success.
-#[derive(Clone)]
-pub(super) struct Change {
-    pub method: Method,
-    pub permission: Permission,
-    pub status: StatusCode,
+/// What a path names: one word, or nothing.
+pub(super) trait PathWord: Send + 'static {
+    /// From the word, which is empty if the path names none.
+    fn from_word(word: String) -> Self;
 }
 
-impl Change {
-    /// A `POST`.
-    pub fn post(permission: Permission, status: StatusCode) -> Self {
-        Self {
-            method: Method::POST,
-            permission,
-            status,
-        }
+impl PathWord for String {
+    fn from_word(word: String) -> Self {
+        word
     }
 }
 
-/// A change: done once under the same key. The body may be left out where every field may.
-pub(super) fn change<P, B, F, W>(
-    api: &Api,
-    path: BoxedFilter<(P,)>,
-    what: Change,
-    handler: F,
-) -> Route
+impl PathWord for () {
+    fn from_word(_word: String) {}
+}
+
+/// A route that changes something, made from its row: done once under the same `Idempotency-Key`,
+/// and to its end although the client is gone. The body may be left out where every field may.
+pub(super) fn change<P, B, F, W>(api: &Api, row: &Mutation, handler: F) -> Route
 where
-    P: Send + 'static,
+    P: PathWord,
     B: DeserializeOwned + Send + 'static,
     F: Fn(Call<P, B>) -> W + Clone + Send + Sync + 'static,
     W: Future<Output = Result<Value, Problem>> + Send + 'static,
 {
-    let auth = api.auth.clone();
-    let api = api.clone();
-    let Change {
-        method,
-        permission,
-        status,
-    } = what;
-    path.and(only(method))
-        .and(filters::require(&auth, permission))
-        .and(warp::path::full())
-        .and(warp::header::headers_cloned())
-        .and(body::bytes())
-        .and_then(
-            move |path: P,
-                  caller: Caller,
-                  full: warp::path::FullPath,
-                  headers: HeaderMap,
-                  bytes: Bytes| {
-                let (api, handler) = (api.clone(), handler.clone());
-                async move {
-                    let request = [full.as_str().as_bytes(), b"\n", &bytes[..]].concat();
-                    let outcome = match body_of::<B>(&headers, &bytes) {
-                        Ok(body) => {
-                            let rollout = idempotency::rollout_id(&caller, &headers, &request);
-                            let idempotency = api.idempotency.clone();
-                            let call = Call {
-                                api,
-                                caller: caller.clone(),
-                                path,
-                                body,
-                                rollout,
-                            };
-                            let work = || async move { idempotency::body(&handler(call).await?) };
-                            idempotency.once(&caller, &headers, &request, work).await
-                        }
-                        Err(problem) => Err(problem),
-                    };
-                    answer(outcome.map(|body| done(status, body)))
-                }
-            },
-        )
+    let (method, status) = (row.method.clone(), row.status);
+    asking(api, &row.method, row.path, row.permission)
+        .and_then(move |asked: Sent| {
+            let (handler, method) = (handler.clone(), method.clone());
+            async move {
+                let (engine, keyed) = (asked.api.idempotency.clone(), asked.keyed(&method, status));
+                let outcome = match keyed.and_then(|keyed| Ok((asked.call(&keyed)?, keyed))) {
+                    Ok((call, keyed)) => {
+                        let work = async move { idempotency::body(&handler(call).await?) };
+                        engine.once(keyed, work).await
+                    }
+                    Err(problem) => Err(problem),
+                };
+                answer(outcome)
+            }
+        })
         .boxed()
 }
 
-fn done(status: StatusCode, body: Bytes) -> Response {
-    content(status, "application/json", body)
+/// A question that is too long for an address: changes nothing, so it needs no key.
+pub(super) fn look<P, B, F, W>(api: &Api, path: &'static str, handler: F) -> Route
+where
+    P: PathWord,
+    B: DeserializeOwned + Send + 'static,
+    F: Fn(Call<P, B>) -> W + Clone + Send + Sync + 'static,
+    W: Future<Output = Result<Value, Problem>> + Send + 'static,
+{
+    asking(api, &Method::POST, path, Permission::Read)
+        .and_then(move |asked: Sent| {
+            let handler = handler.clone();
+            async move {
+                let keyed = asked.keyed(&Method::POST, StatusCode::OK);
+                let outcome = match keyed.and_then(|keyed| asked.call(&keyed)) {
+                    Ok(call) => handler(call)
+                        .await
+                        .and_then(|value| idempotency::body(&value)),
+                    Err(problem) => Err(problem),
+                };
+                answer(outcome.map(|body| content(StatusCode::OK, "application/json", body)))
+            }
+        })
+        .boxed()
+}
+
+/// What was sent to a route, from somebody who may.
+struct Sent {
+    api: Api,
+    word: String,
+    caller: Caller,
+    address: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Sent {
+    fn keyed(&self, method: &Method, status: StatusCode) -> Result<Asked, Problem> {
+        let parts = [
+            method.as_str().as_bytes(),
+            self.address.as_bytes(),
+            &self.body,
+        ];
+        Ok(Asked {
+            principal: self.caller.label(),
+            key: idempotency::key(&self.headers)?,
+            request: idempotency::fingerprint(&parts),
+            status,
+        })
+    }
+
+    fn call<P: PathWord, B: DeserializeOwned>(self, asked: &Asked) -> Result<Call<P, B>, Problem> {
+        let key = asked.key.as_deref();
+        Ok(Call {
+            body: body_of(&self.headers, &self.body)?,
+            rollout: idempotency::rollout_id(&self.caller, key, &asked.request),
+            path: P::from_word(self.word),
+            api: self.api,
+            caller: self.caller,
+        })
+    }
+}
+
+fn asking(
+    api: &Api,
+    method: &Method,
+    path: &'static str,
+    permission: Permission,
+) -> BoxedFilter<(Sent,)> {
+    let auth = api.auth.clone();
+    let api = api.clone();
+    at(path)
+        .and(only(method))
+        .and(filters::require(&auth, permission))
+        .and(address())
+        .and(warp::header::headers_cloned())
+        .and(body::bytes())
+        .map(move |word, caller, address, headers, body| Sent {
+            api: api.clone(),
+            word,
+            caller,
+            address,
+            headers,
+            body,
+        })
+        .boxed()
+}
+
+/// A path as it stands in a table; the word for `{…}`, or an empty one.
+fn at(path: &'static str) -> BoxedFilter<(String,)> {
+    let start = warp::any().map(String::new).boxed();
+    let parts = path.split('/').filter(|part| !part.is_empty());
+    let all = parts.fold(start, |before, part| {
+        if part.starts_with('{') {
+            let param = warp::path::param::<String>();
+            before.and(param).map(|_, word: String| word).boxed()
+        } else {
+            before.and(warp::path(part)).boxed()
+        }
+    });
+    all.and(warp::path::end()).boxed()
+}
+
+/// The path as it was sent, with its query.
+fn address() -> BoxedFilter<(String,)> {
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    warp::path::full()
+        .and(query)
+        .map(|path: warp::path::FullPath, query: String| format!("{}?{query}", path.as_str()))
+        .boxed()
 }
 
 fn body_of<B: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Result<B, Problem> {
@@ -181,7 +257,7 @@ fn body_of<B: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Result<B, 
     body::from_json(headers, bytes)
 }
 
-fn only(method: Method) -> BoxedFilter<()> {
+fn only(method: &Method) -> BoxedFilter<()> {
     if method == Method::PUT {
         warp::put().boxed()
     } else if method == Method::DELETE {

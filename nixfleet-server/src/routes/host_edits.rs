@@ -1,34 +1,70 @@
 //! Changing what is kept of a host: adding, holding, colouring, removing it.
 
-use http::StatusCode;
 use nixfleet_core::fleet::{Accepted, Request};
 use nixfleet_core::host::Hold;
 use nixfleet_core::{HostId, Op};
 use serde::Deserialize;
-use serde_json::json;
-use warp::Filter;
-use warp::reply::Response;
+use serde_json::{Value, json};
 
 use super::api::{Api, Nothing, host_id, refused, unprocessable};
 use super::commands::accepted;
 use super::dispatch::{Order, dispatch};
-use super::hosts::host_path;
-use super::{Route, answer, any_of, json as json_response};
-use crate::auth::{Caller, Permission, filters};
-use crate::config::parse_duration;
-use crate::net::body;
-use crate::reject::{Problem, bad_request};
+use super::endpoint::{Call, change};
+use super::holds::{lasting, why};
+use super::{Route, any_of, mutations};
+use crate::auth::Caller;
+use crate::reject::Problem;
 
 /// What `POST` and `DELETE` do under `/api/v1/hosts`.
 #[must_use]
 pub fn routes(api: &Api) -> Route {
     any_of([
-        add(api),
-        hold(api),
-        release(api),
-        tests(api),
-        color(api),
-        remove(api),
+        change(
+            api,
+            &mutations::HOST_ADD,
+            |call: Call<(), AddBody>| async move { added(&call.api, &call.caller, &call.body.id).await },
+        ),
+        change(
+            api,
+            &mutations::HOST_HOLD,
+            |call: Call<String, HoldBody>| async move { held(call).await },
+        ),
+        change(
+            api,
+            &mutations::HOST_RELEASE,
+            |call: Call<String, Nothing>| async move {
+                let host = host_id(&call.path)?;
+                let request = Request::Release { host };
+                call.api.submit(&call.caller, request).await?;
+                Ok(accepted())
+            },
+        ),
+        change(
+            api,
+            &mutations::HOST_TESTS,
+            |call: Call<String, TestsBody>| async move {
+                let request = Request::SetTests {
+                    host: host_id(&call.path)?,
+                    enabled: call.body.enabled,
+                };
+                call.api.submit(&call.caller, request).await?;
+                Ok(accepted())
+            },
+        ),
+        change(
+            api,
+            &mutations::HOST_COLOR,
+            |call: Call<String, ColorBody>| async move {
+                colored(&call.api, &call.caller, &call.path, &call.body.color).await
+            },
+        ),
+        change(
+            api,
+            &mutations::HOST_REMOVE,
+            |call: Call<String, Nothing>| async move {
+                removed(&call.api, &call.caller, &call.path).await
+            },
+        ),
     ])
 }
 
@@ -40,29 +76,15 @@ pub(super) struct AddBody {
     pub id: String,
 }
 
-fn add(api: &Api) -> Route {
-    let api = api.clone();
-    warp::path!("api" / "v1" / "hosts")
-        .and(warp::post())
-        .and(filters::require(&api.auth, Permission::Operate))
-        .and(body::json::<AddBody>())
-        .and_then(move |principal: Caller, body: AddBody| {
-            let api = api.clone();
-            async move { answer(added(&api, &principal, &body.id).await) }
-        })
-        .boxed()
-}
-
 /// Adds a host that has not connected yet.
-pub(super) async fn added(api: &Api, principal: &Caller, name: &str) -> Result<Response, Problem> {
+pub(super) async fn added(api: &Api, principal: &Caller, name: &str) -> Result<Value, Problem> {
     let host: HostId = name
         .trim()
         .parse()
         .map_err(|error: nixfleet_core::IdError| unprocessable("bad_host", error.to_string()))?;
     let request = Request::AddHost { host: host.clone() };
     api.submit(principal, request).await?;
-    let row = api.known(host.as_str()).await?;
-    Ok(json_response(StatusCode::CREATED, &row))
+    Ok(json!(api.known(host.as_str()).await?))
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,60 +96,16 @@ struct HoldBody {
     lasting: Option<String>,
 }
 
-fn hold(api: &Api) -> Route {
-    let api = api.clone();
-    host_path(Some("hold"))
-        .and(warp::post())
-        .and(filters::require(&api.auth, Permission::Operate))
-        .and(body::json::<HoldBody>())
-        .and_then(move |host: String, principal: Caller, body: HoldBody| {
-            let api = api.clone();
-            async move { answer(held(&api, &principal, &host, &body).await) }
-        })
-        .boxed()
-}
-
-async fn held(
-    api: &Api,
-    principal: &Caller,
-    host: &str,
-    body: &HoldBody,
-) -> Result<Response, Problem> {
-    let why = body.why.trim();
-    if why.is_empty() || why.chars().count() > 500 {
-        return Err(bad_request(
-            "why: say in 1 to 500 characters why the host is held",
-        ));
-    }
-    let lasting = body.lasting.as_deref().map(parse_duration).transpose();
-    let lasting = lasting.map_err(|error| bad_request(format!("for: {error}")))?;
+async fn held(call: Call<String, HoldBody>) -> Result<Value, Problem> {
     let hold = Hold {
-        by: principal.label(),
-        why: why.to_owned(),
-        until: lasting.map(|lasting| api.clock.now() + lasting),
+        by: call.caller.label(),
+        why: why(&call.body.why, "the host is")?,
+        until: lasting(&call.api, call.body.lasting.as_deref())?,
     };
-    let host = host_id(host)?;
-    api.submit(principal, Request::Hold { host, hold }).await?;
+    let host = host_id(&call.path)?;
+    let request = Request::Hold { host, hold };
+    call.api.submit(&call.caller, request).await?;
     Ok(accepted())
-}
-
-fn release(api: &Api) -> Route {
-    let api = api.clone();
-    host_path(Some("release"))
-        .and(warp::post())
-        .and(filters::require(&api.auth, Permission::Operate))
-        .and(body::json_or_nothing::<Nothing>())
-        .and_then(move |host: String, principal: Caller, _body| {
-            let api = api.clone();
-            async move {
-                let outcome = match host_id(&host) {
-                    Ok(host) => api.submit(&principal, Request::Release { host }).await,
-                    Err(problem) => Err(problem),
-                };
-                answer(outcome.map(|()| accepted()))
-            }
-        })
-        .boxed()
 }
 
 #[derive(Debug, Deserialize)]
@@ -136,49 +114,11 @@ struct TestsBody {
     enabled: bool,
 }
 
-fn tests(api: &Api) -> Route {
-    let api = api.clone();
-    host_path(Some("tests"))
-        .and(warp::post())
-        .and(filters::require(&api.auth, Permission::Operate))
-        .and(body::json::<TestsBody>())
-        .and_then(move |host: String, principal: Caller, body: TestsBody| {
-            let api = api.clone();
-            async move { answer(tests_switched(&api, &principal, &host, body.enabled).await) }
-        })
-        .boxed()
-}
-
-async fn tests_switched(
-    api: &Api,
-    principal: &Caller,
-    host: &str,
-    enabled: bool,
-) -> Result<Response, Problem> {
-    let host = host_id(host)?;
-    api.submit(principal, Request::SetTests { host, enabled })
-        .await?;
-    Ok(accepted())
-}
-
 /// A colour, under either name.
 #[derive(Debug, Deserialize)]
-pub(super) struct ColorBody {
+struct ColorBody {
     #[serde(alias = "theme_color")]
-    pub color: String,
-}
-
-fn color(api: &Api) -> Route {
-    let api = api.clone();
-    host_path(Some("color"))
-        .and(warp::post())
-        .and(filters::require(&api.auth, Permission::Operate))
-        .and(body::json::<ColorBody>())
-        .and_then(move |host: String, principal: Caller, body: ColorBody| {
-            let api = api.clone();
-            async move { answer(colored(&api, &principal, &host, &body.color).await) }
-        })
-        .boxed()
+    color: String,
 }
 
 /// Gives a host a colour.
@@ -187,7 +127,7 @@ pub(super) async fn colored(
     principal: &Caller,
     host: &str,
     color: &str,
-) -> Result<Response, Problem> {
+) -> Result<Value, Problem> {
     let digits = color.strip_prefix('#').unwrap_or_default();
     if digits.len() != 6 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(unprocessable("bad_color", "expected a colour like #1e90ff"));
@@ -200,26 +140,10 @@ pub(super) async fn colored(
     Ok(accepted())
 }
 
-fn remove(api: &Api) -> Route {
-    let api = api.clone();
-    host_path(None)
-        .and(warp::delete())
-        .and(filters::require(&api.auth, Permission::Administer))
-        .and_then(move |host: String, principal: Caller| {
-            let api = api.clone();
-            async move { answer(removed(&api, &principal, &host).await) }
-        })
-        .boxed()
-}
-
 /// Removes a host, if the rules allow it.
-pub(super) async fn removed(
-    api: &Api,
-    principal: &Caller,
-    host: &str,
-) -> Result<Response, Problem> {
+pub(super) async fn removed(api: &Api, principal: &Caller, host: &str) -> Result<Value, Problem> {
     single(api, principal, Order::simple(Op::Remove, host)).await?;
-    Ok(json_response(StatusCode::OK, &json!({"status": "ok"})))
+    Ok(accepted())
 }
 
 /// Runs an order for one host; a refusal is a problem here, not a row.

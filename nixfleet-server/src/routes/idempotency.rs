@@ -1,5 +1,10 @@
 //! `Idempotency-Key`: a request that is sent again under the same key gets the first answer again
-//! and does nothing.
+//! and does nothing, for a day and over restarts.
+//!
+//! The work is done by a task of its own: it goes on when the client is gone. What the work changes
+//! and the fact that it was done under this key are on record in one transaction (see
+//! [`crate::keyed`]); the answer follows right after. If the server ends between the two, a
+//! repetition does nothing and is answered from what was noted of the result.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -7,100 +12,256 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use nixfleet_core::RolloutId;
+use serde_json::json;
 use sha2::{Digest, Sha256};
-use tokio::sync::OnceCell;
-use tokio::time::Instant;
+use tokio::sync::watch;
+use warp::reply::Response;
 
-use super::api::unprocessable;
+use super::api::{unprocessable, unreadable_store};
+use super::content;
 use crate::auth::Principal;
-use crate::reject::{Problem, bad_request};
+use crate::clock::Clock;
+use crate::keyed::{self, KeyedAnswer, KeyedRequest, Known};
+use crate::reject::{PROBLEM_JSON, Problem, bad_request, standard};
+use crate::store::{Condition, Store};
 
-/// How long an answer is kept.
-const KEEP: Duration = Duration::from_secs(24 * 3600);
-/// Answers kept in all; the oldest give way.
-const MOST: usize = 4096;
 const LONGEST_KEY: usize = 128;
+/// How long a repetition waits for the first request to be answered.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// When such a repetition may come again, in seconds.
+const COME_AGAIN: HeaderValue = HeaderValue::from_static("2");
+const JSON: &str = "application/json";
+/// Tells that an answer is one that was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// The answers to keyed requests. They end with the process.
-#[derive(Debug, Default)]
-pub struct Idempotency(Mutex<HashMap<Key, Kept>>);
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Key {
-    principal: String,
-    key: String,
+/// What is known of keyed requests: those under way here, the others in the store.
+#[derive(Debug)]
+pub struct Idempotency {
+    store: Store,
+    clock: Clock,
+    patience: Duration,
+    running: Mutex<HashMap<(String, String), Running>>,
 }
 
+/// An answer, and whether it was given before.
+type Outcome = Result<(KeyedAnswer, bool), Problem>;
+
 #[derive(Clone, Debug)]
-struct Kept {
-    since: Instant,
+struct Running {
     request: [u8; 32],
-    answer: Arc<OnceCell<Result<Bytes, Problem>>>,
+    done: watch::Receiver<Option<Outcome>>,
+}
+
+/// A request to change something, as far as keys are concerned.
+pub(super) struct Asked {
+    /// Who asks.
+    pub principal: String,
+    /// The key, if there is one.
+    pub key: Option<String>,
+    /// Everything that makes it this request and no other.
+    pub request: [u8; 32],
+    /// The status of its success.
+    pub status: StatusCode,
 }
 
 impl Idempotency {
+    /// Keys on record in this store.
+    #[must_use]
+    pub fn new(store: Store, clock: Clock) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            clock,
+            patience: PATIENCE,
+            running: Mutex::default(),
+        })
+    }
+
     /// Does the work, unless the same principal asked for the same under the same key before. Two
-    /// at the same time are one.
-    pub(super) async fn once<W>(
-        &self,
-        principal: &Principal,
-        headers: &HeaderMap,
-        request: &[u8],
-        work: impl FnOnce() -> W,
-    ) -> Result<Bytes, Problem>
-    where
-        W: Future<Output = Result<Bytes, Problem>>,
-    {
-        let Some(key) = key(headers)? else {
-            return work().await;
+    /// at the same time are one. The work is not given up when nobody waits for it any more.
+    pub(super) async fn once(
+        self: &Arc<Self>,
+        asked: Asked,
+        work: impl Future<Output = Result<Bytes, Problem>> + Send + 'static,
+    ) -> Result<Response, Problem> {
+        let status = asked.status;
+        let Some(key) = asked.key else {
+            let outcome = tokio::spawn(work).await.map_err(|error| failed(&error))?;
+            return outcome.map(|body| content(status, JSON, body));
         };
-        let key = Key {
-            principal: principal.label(),
+        let request = KeyedRequest {
+            principal: asked.principal,
             key,
+            request: asked.request,
+            at: self.clock.now(),
         };
-        let request: [u8; 32] = Sha256::digest(request).into();
-        let kept = self.find_or_keep(key, request);
-        if kept.request != request {
-            return Err(unprocessable(
-                "idempotency_key_reused",
-                "this Idempotency-Key came with another request before; use a new one",
-            ));
+        let (running, sender) = self.join_or_begin(&request);
+        if running.request != request.request {
+            return Err(reused());
         }
-        kept.answer.get_or_init(work).await.clone()
+        let mut done = running.done;
+        let first = sender.is_some();
+        if let Some(sender) = sender {
+            let engine = self.clone();
+            tokio::spawn(async move {
+                let ended = Ended(&engine, &request);
+                let outcome = engine.carry_out(&request, status, work).await;
+                drop(ended);
+                sender.send_replace(Some(outcome));
+            });
+        }
+        let wait = done.wait_for(Option::is_some);
+        let outcome = if first {
+            wait.await
+        } else {
+            let in_time = tokio::time::timeout(self.patience, wait).await;
+            in_time.map_err(|_| under_way())?
+        };
+        let outcome = outcome.map_err(|error| failed(&error))?.clone();
+        let outcome = outcome.unwrap_or_else(|| Err(standard(StatusCode::INTERNAL_SERVER_ERROR)));
+        let (answer, known) = outcome?;
+        respond(answer, known || !first)
     }
 
-    fn find_or_keep(&self, key: Key, request: [u8; 32]) -> Kept {
-        let now = Instant::now();
-        let mut kept = self.kept();
-        if kept.len() >= MOST {
-            kept.retain(|_, kept| now.duration_since(kept.since) < KEEP);
+    fn join_or_begin(
+        &self,
+        request: &KeyedRequest,
+    ) -> (Running, Option<watch::Sender<Option<Outcome>>>) {
+        let mut all = self.running();
+        let name = (request.principal.clone(), request.key.clone());
+        if let Some(running) = all.get(&name) {
+            return (running.clone(), None);
         }
-        if kept.len() >= MOST {
-            let oldest = kept.iter().min_by_key(|(_, kept)| kept.since);
-            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
-                kept.remove(&oldest);
-            }
-        }
-        let fresh = || Kept {
-            since: now,
-            request,
-            answer: Arc::default(),
+        let (sender, done) = watch::channel(None);
+        let running = Running {
+            request: request.request,
+            done,
         };
-        let entry = kept.entry(key).or_insert_with(fresh);
-        if now.duration_since(entry.since) >= KEEP {
-            *entry = fresh();
-        }
-        entry.clone()
+        all.insert(name, running.clone());
+        (running, Some(sender))
     }
 
-    fn kept(&self) -> MutexGuard<'_, HashMap<Key, Kept>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn carry_out(
+        &self,
+        request: &KeyedRequest,
+        status: StatusCode,
+        work: impl Future<Output = Result<Bytes, Problem>>,
+    ) -> Outcome {
+        // A damaged store takes nothing down, and no work changes anything then.
+        let keeps = self.store.condition() == Condition::Sound;
+        let known = if keeps {
+            let found = self
+                .store
+                .find_key(&request.principal, &request.key, request.at);
+            found.await.map_err(|error| unreadable_store(&error))?
+        } else {
+            None
+        };
+        let note = match known {
+            Some(known) if known.request != request.request => return Err(reused()),
+            Some(Known {
+                answer: Some(answer),
+                ..
+            }) => return Ok((answer, true)),
+            Some(Known { note, .. }) => note,
+            None => None,
+        };
+        let was_done = note.is_some();
+        let outcome = keyed::during(request.clone(), note, work).await;
+        let answer = match outcome {
+            Ok(body) => KeyedAnswer {
+                status: status.as_u16(),
+                media: JSON.to_owned(),
+                body,
+            },
+            // It was done before, but what its answer was made of is not there any more.
+            Err(_) if was_done => KeyedAnswer {
+                status: status.as_u16(),
+                media: JSON.to_owned(),
+                body: json!({ "status": "ok" }).to_string().into(),
+            },
+            Err(problem) if !is_final(problem.status()) => return Err(problem),
+            Err(problem) => KeyedAnswer {
+                status: problem.status().as_u16(),
+                media: PROBLEM_JSON.to_str().unwrap_or_default().to_owned(),
+                body: problem.document(None),
+            },
+        };
+        if keeps && let Err(error) = self.store.keep_answer(request, &answer).await {
+            tracing::error!(%error, "the answer to a keyed request could not be put on record");
+        }
+        Ok((answer, was_done))
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<(String, String), Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+/// Takes a request out of those under way, also if its work panics.
+struct Ended<'a>(&'a Idempotency, &'a KeyedRequest);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        let name = (self.1.principal.clone(), self.1.key.clone());
+        self.0.running().remove(&name);
+    }
+}
+
+/// Whether an answer says how the request ended. What only says that it could not be decided now,
+/// or not for this credential, is found out anew.
+fn is_final(status: StatusCode) -> bool {
+    !status.is_server_error()
+        && !matches!(
+            status,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS
+        )
+}
+
+fn respond(answer: KeyedAnswer, replayed: bool) -> Result<Response, Problem> {
+    let status = StatusCode::from_u16(answer.status);
+    let media = HeaderValue::from_str(&answer.media);
+    let (Ok(status), Ok(media)) = (status, media) else {
+        return Err(standard(StatusCode::INTERNAL_SERVER_ERROR));
+    };
+    let mut response = content(status, JSON, answer.body);
+    let headers = response.headers_mut();
+    headers.insert(http::header::CONTENT_TYPE, media);
+    if replayed {
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+fn reused() -> Problem {
+    unprocessable(
+        "idempotency_key_reused",
+        "this Idempotency-Key came with another request before; use a new one",
+    )
+}
+
+fn under_way() -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "idempotency_key_in_use",
+        "The first request under this key is still under way",
+    )
+    .detail("it goes on by itself; send this one again in a moment to get its answer")
+    .header(RETRY_AFTER, COME_AGAIN)
+}
+
+fn failed(error: &dyn std::error::Error) -> Problem {
+    tracing::error!(%error, "a request was not carried out to its end");
+    standard(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// The key of a request.
+///
+/// # Errors
+/// 400 if it is no key.
+pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get("idempotency-key") else {
         return Ok(None);
     };
@@ -113,18 +274,27 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     Ok(Some(text.to_owned()))
 }
 
-/// The id of a rollout that a request starts: new without a key, and under a key always the same
-/// for the same request, also after a restart.
-pub(super) fn rollout_id(principal: &Principal, headers: &HeaderMap, request: &[u8]) -> RolloutId {
-    let Ok(Some(key)) = key(headers) else {
-        return RolloutId::from_bytes(uuid::Uuid::now_v7().into_bytes());
-    };
+/// Everything that makes a request this one and no other.
+pub(super) fn fingerprint(parts: &[&[u8]]) -> [u8; 32] {
     let mut digest = Sha256::new();
-    for part in [principal.label().as_bytes(), key.as_bytes(), request] {
+    for part in parts {
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part);
     }
-    let digest: [u8; 32] = digest.finalize().into();
+    digest.finalize().into()
+}
+
+/// The id of a rollout that a request starts: new without a key, and under a key always the same
+/// for the same request, also after a restart.
+pub(super) fn rollout_id(
+    principal: &Principal,
+    key: Option<&str>,
+    request: &[u8; 32],
+) -> RolloutId {
+    let Some(key) = key else {
+        return RolloutId::from_bytes(uuid::Uuid::now_v7().into_bytes());
+    };
+    let digest = fingerprint(&[principal.label().as_bytes(), key.as_bytes(), request]);
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);
     RolloutId::from_bytes(
@@ -140,7 +310,7 @@ pub(super) fn body(value: &impl serde::Serialize) -> Result<Bytes, Problem> {
         Ok(bytes) => Ok(bytes.into()),
         Err(error) => {
             tracing::error!(%error, "a response could not be written as JSON");
-            Err(crate::reject::standard(StatusCode::INTERNAL_SERVER_ERROR))
+            Err(standard(StatusCode::INTERNAL_SERVER_ERROR))
         }
     }
 }
@@ -149,39 +319,137 @@ pub(super) fn body(value: &impl serde::Serialize) -> Result<Bytes, Problem> {
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use super::*;
-    use crate::auth::{Role, SecretHash};
+    use http_body_util::BodyExt;
+    use tempfile::TempDir;
+    use tokio::sync::Notify;
 
-    fn principal(name: &str) -> Principal {
-        Principal::ApiToken {
-            name: name.to_owned(),
-            role: Role::Operator,
-            hash: SecretHash::of(name),
+    use super::*;
+    use crate::store::DataFolder;
+
+    async fn engine(folder: &TempDir, patience: Duration) -> Arc<Idempotency> {
+        let store = Store::open(DataFolder::take(folder.path()).unwrap()).await;
+        Arc::new(Idempotency {
+            store: store.unwrap(),
+            clock: Clock::not_before(nixfleet_core::Timestamp::EPOCH),
+            patience,
+            running: Mutex::default(),
+        })
+    }
+
+    fn asked(principal: &str, key: Option<&str>, request: &str) -> Asked {
+        Asked {
+            principal: principal.to_owned(),
+            key: key.map(str::to_owned),
+            request: fingerprint(&[request.as_bytes()]),
+            status: StatusCode::CREATED,
         }
+    }
+
+    async fn text(outcome: Result<Response, Problem>) -> Result<String, u16> {
+        let response = outcome.map_err(|problem| problem.status().as_u16())?;
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        Ok(String::from_utf8(body.to_vec()).unwrap())
     }
 
     #[tokio::test]
     async fn the_same_key_does_the_work_once_and_only_for_the_same_request_of_the_same_principal() {
-        let idempotency = Idempotency::default();
-        let done = AtomicU32::new(0);
-        let mut headers = HeaderMap::new();
-        headers.insert("idempotency-key", "abc".parse().unwrap());
-        let none = HeaderMap::new();
-        let ask = async |name: &str, headers: &HeaderMap, request: &str| {
-            let work = || async {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = engine(&folder, PATIENCE).await;
+        let done = Arc::new(AtomicU32::new(0));
+        let ask = async |name: &str, key: Option<&str>, request: &str| {
+            let done = done.clone();
+            let work = async move {
                 let n = done.fetch_add(1, Ordering::SeqCst);
                 Ok(Bytes::from(n.to_string()))
             };
-            let principal = principal(name);
-            idempotency
-                .once(&principal, headers, request.as_bytes(), work)
-                .await
+            text(engine.once(asked(name, key, request), work).await).await
         };
-        assert_eq!(ask("a", &headers, "1").await.unwrap(), "0");
-        assert_eq!(ask("a", &headers, "1").await.unwrap(), "0");
-        assert_eq!(ask("a", &headers, "2").await.unwrap_err().status(), 422);
-        assert_eq!(ask("b", &headers, "1").await.unwrap(), "1");
-        assert_eq!(ask("a", &none, "1").await.unwrap(), "2");
+        assert_eq!(ask("a", Some("abc"), "1").await.unwrap(), "0");
+        assert_eq!(ask("a", Some("abc"), "1").await.unwrap(), "0");
+        assert_eq!(ask("a", Some("abc"), "2").await, Err(422));
+        assert_eq!(ask("b", Some("abc"), "1").await.unwrap(), "1");
+        assert_eq!(ask("a", None, "1").await.unwrap(), "2");
         assert_eq!(done.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test]
+    async fn a_repetition_while_the_first_still_runs_waits_and_then_is_told_to_come_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = engine(&folder, Duration::from_millis(50)).await;
+        let go_on = Arc::new(Notify::new());
+        let first = {
+            let (engine, go_on) = (engine.clone(), go_on.clone());
+            tokio::spawn(async move {
+                let work = async move {
+                    go_on.notified().await;
+                    Ok(Bytes::from("done"))
+                };
+                text(engine.once(asked("a", Some("k"), "1"), work).await).await
+            })
+        };
+        while engine.running().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let never = async { Ok(Bytes::from("twice")) };
+        let busy = engine
+            .once(asked("a", Some("k"), "1"), never)
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (busy.status().as_u16(), busy.code()),
+            (409, "idempotency_key_in_use")
+        );
+        assert!(busy.headers().iter().any(|(name, _)| name == RETRY_AFTER));
+        let other = engine.once(asked("a", Some("k"), "2"), async { Ok(Bytes::new()) });
+        assert_eq!(
+            text(other.await).await,
+            Err(422),
+            "another request is told at once"
+        );
+        go_on.notify_one();
+        assert_eq!(first.await.unwrap().unwrap(), "done");
+        let never = async { Ok(Bytes::from("twice")) };
+        let again = engine.once(asked("a", Some("k"), "1"), never).await;
+        assert_eq!(text(again).await.unwrap(), "done");
+    }
+
+    #[tokio::test]
+    async fn refusals_are_kept_and_what_could_not_be_decided_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = engine(&folder, PATIENCE).await;
+        for (status, kept) in [
+            (StatusCode::CONFLICT, true),
+            (StatusCode::NOT_FOUND, true),
+            (StatusCode::FORBIDDEN, false),
+            (StatusCode::TOO_MANY_REQUESTS, false),
+            (StatusCode::SERVICE_UNAVAILABLE, false),
+        ] {
+            let key = status.as_str().to_owned();
+            let work = async move { Err(standard(status)) };
+            let first = engine.once(asked("a", Some(&key), "1"), work).await;
+            let found = first.map_or_else(|problem| problem.status(), |response| response.status());
+            assert_eq!(found, status);
+            let work = async { Ok(Bytes::from("done")) };
+            let again = engine
+                .once(asked("a", Some(&key), "1"), work)
+                .await
+                .unwrap();
+            let expected = if kept { status } else { StatusCode::CREATED };
+            assert_eq!(again.status(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_is_a_failure_and_not_for_ever_under_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = engine(&folder, PATIENCE).await;
+        for key in [None, Some("k")] {
+            let work = async { panic!("a fault of the server") };
+            let failed = engine.once(asked("a", key, "1"), work).await;
+            assert_eq!(text(failed).await, Err(500));
+        }
+        let work = async { Ok(Bytes::from("done")) };
+        let again = engine.once(asked("a", Some("k"), "1"), work).await;
+        assert_eq!(text(again).await.unwrap(), "done");
     }
 }

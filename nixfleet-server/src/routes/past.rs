@@ -1,4 +1,4 @@
-//! The past of a host: its generations and what was deployed on it; and what people were told.
+//! What hosts run, their generations, and what was deployed on them; and what people were told.
 
 use nixfleet_core::HostId;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ const MOST_DEPLOYS: u32 = 100;
 /// Attempts to deliver notices of one page.
 const MOST_DELIVERIES: u32 = 200;
 
-/// `…/hosts/{id}/generations`, `…/hosts/{id}/deploys`, `/api/v1/notifications`.
+/// `…/hosts/{id}/generations`, `…/hosts/{id}/deploys`, `/api/v1/drift`, `/api/v1/notifications`.
 #[must_use]
 pub fn routes(api: &Api) -> Route {
     any_of([
@@ -29,6 +29,11 @@ pub fn routes(api: &Api) -> Route {
             named("hosts", Some("deploys")),
             |api, host: String, page| async move { deploys(&api, &host, &page).await },
         ),
+        read(api, words(&["drift"]), |api, (), _| async move {
+            Ok(json!(
+                api.hub.ask(nixfleet_core::fleet::Fleet::drift).await?
+            ))
+        }),
         read(api, words(&["notifications"]), |api, (), page| async move {
             deliveries(&api, &page).await
         }),

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use http::StatusCode;
 use nixfleet_core::fleet::{Assumption, Assumptions, Request};
 use nixfleet_core::lifecycle::Target;
 use nixfleet_core::rollout::{
     Ask, Plan, Rollout, RolloutView, SimulatedEvent, Simulation, SimulationStep, Stage, Verb,
+    WaitSpan,
 };
 use nixfleet_core::update::{Deploy, PrNumber};
 use nixfleet_core::{HostId, Op, RolloutId, Timestamp};
@@ -16,10 +16,11 @@ use serde_json::{Value, json};
 use super::answers::{not_planned, unknown_pr, unknown_rollout, updates_off};
 use super::api::{Api, Nothing, actor, unprocessable, unreadable_store};
 use super::asks::{self, AskBody, Hosts, PipelineBody};
-use super::endpoint::{Call, Change, Page, change, named, read, words};
+use super::endpoint::{Call, Page, change, look, named, read, words};
+use super::mutations::{self, Mutation};
 use super::updates::{MergeAsk, known_pr, merge};
 use super::{Route, any_of};
-use crate::auth::{Caller, Permission};
+use crate::auth::Caller;
 use crate::reject::Problem;
 
 /// Rollouts of one page.
@@ -30,7 +31,6 @@ const MERGE_DEPLOY: &str = "merge-deploy";
 /// `/api/v1/rollouts…`, `/api/v1/pipelines`, `/api/v1/simulate`.
 #[must_use]
 pub fn routes(api: &Api) -> Route {
-    let looks = || Change::post(Permission::Read, StatusCode::OK);
     any_of([
         read(api, words(&["rollouts"]), |api, (), page| async move {
             listed(&api, &page).await
@@ -40,10 +40,9 @@ pub fn routes(api: &Api) -> Route {
             named("rollouts", None),
             |api, id: String, _| async move { Ok(json!(view(&api, &id).await?)) },
         ),
-        change(
+        look(
             api,
-            words(&["rollouts", "plan"]),
-            looks(),
+            "/api/v1/rollouts/plan",
             |call: Call<(), AskBody>| async move {
                 let ask = call.body.into_ask(&call.api).await?;
                 Ok(json!(plan(&call.api, &call.caller, ask).await?))
@@ -51,16 +50,14 @@ pub fn routes(api: &Api) -> Route {
         ),
         change(
             api,
-            words(&["rollouts"]),
-            Change::post(Permission::Deploy, StatusCode::CREATED),
+            &mutations::ROLLOUT_START,
             |call: Call<(), AskBody>| async move { started(call).await },
         ),
         verbs(api),
         skip(api),
         change(
             api,
-            words(&["pipelines"]),
-            Change::post(Permission::Deploy, StatusCode::CREATED),
+            &mutations::PIPELINE_START,
             |call: Call<(), PipelineBody>| async move {
                 match run_pipeline(&call.api, &call.caller, call.rollout, call.body).await? {
                     Running::Rollout(view) => Ok(json!(view)),
@@ -68,10 +65,9 @@ pub fn routes(api: &Api) -> Route {
                 }
             },
         ),
-        change(
+        look(
             api,
-            words(&["simulate"]),
-            looks(),
+            "/api/v1/simulate",
             |call: Call<(), SimulateBody>| async move { simulated(call).await },
         ),
     ])
@@ -198,24 +194,19 @@ pub(super) async fn current_pr(api: &Api) -> Result<PrNumber, Problem> {
 }
 
 fn verbs(api: &Api) -> Route {
-    let verb = |word: &'static str, verb: Verb| {
-        change(
-            api,
-            named("rollouts", Some(word)),
-            Change::post(Permission::Deploy, StatusCode::OK),
-            move |call: Call<String, Nothing>| {
-                let verb = verb.clone();
-                async move { steered(&call.api, &call.caller, &call.path, verb).await }
-            },
-        )
+    let verb = |row: &Mutation, verb: Verb| {
+        change(api, row, move |call: Call<String, Nothing>| {
+            let verb = verb.clone();
+            async move { steered(&call.api, &call.caller, &call.path, verb).await }
+        })
     };
     any_of([
-        verb("pause", Verb::Pause),
-        verb("resume", Verb::Resume),
-        verb("cancel", Verb::Cancel),
-        verb("retry-failed", Verb::RetryFailed),
-        verb("approve", Verb::Approve),
-        verb("roll-back", Verb::RollBack),
+        verb(&mutations::ROLLOUT_PAUSE, Verb::Pause),
+        verb(&mutations::ROLLOUT_RESUME, Verb::Resume),
+        verb(&mutations::ROLLOUT_CANCEL, Verb::Cancel),
+        verb(&mutations::ROLLOUT_RETRY, Verb::RetryFailed),
+        verb(&mutations::ROLLOUT_APPROVE, Verb::Approve),
+        verb(&mutations::ROLLOUT_ROLL_BACK, Verb::RollBack),
     ])
 }
 
@@ -228,8 +219,7 @@ struct SkipBody {
 fn skip(api: &Api) -> Route {
     change(
         api,
-        named("rollouts", Some("skip")),
-        Change::post(Permission::Deploy, StatusCode::OK),
+        &mutations::ROLLOUT_SKIP,
         |call: Call<String, SkipBody>| async move {
             rollout_id(&call.path)?;
             let name = call.body.host;
@@ -378,11 +368,14 @@ fn assumed(host: &str, word: &str, ask: &Ask) -> Result<Option<Assumption>, Prob
 }
 
 fn document(plan: &Plan, simulation: &Simulation, start: Timestamp) -> Value {
-    let steps: Vec<Value> = simulation
-        .steps
-        .iter()
-        .map(|step| step_row(step, start))
-        .collect();
+    let steps = simulation.steps.iter();
+    let steps = steps.map(|step| (step.at, step_row(step, start)));
+    let waits = simulation.waits.iter();
+    let waits = waits.map(|span| (span.from, wait_row(span, start)));
+    let mut rows: Vec<(Timestamp, Value)> = steps.chain(waits).collect();
+    // Stable: what happens at a moment stands before who waits from then on.
+    rows.sort_by_key(|(at, _)| *at);
+    let steps: Vec<Value> = rows.into_iter().map(|(_, row)| row).collect();
     json!({
         "plan": plan,
         "steps": steps,
@@ -417,4 +410,15 @@ fn step_row(step: &SimulationStep, start: Timestamp) -> Value {
         row["host"] = json!(host);
     }
     row
+}
+
+/// From when on a host waits, why, and until when it will have waited.
+fn wait_row(span: &WaitSpan, start: Timestamp) -> Value {
+    json!({
+        "at_seconds": span.from.since(start).as_secs(),
+        "what": "waits",
+        "host": span.host,
+        "wait": span.wait,
+        "to_seconds": span.to.since(start).as_secs(),
+    })
 }

@@ -1,6 +1,5 @@
 //! Update pull requests: looking, merging, deploying and reverting them.
 
-use http::StatusCode;
 use nixfleet_core::fleet::Request;
 use nixfleet_core::host::Actor;
 use nixfleet_core::rollout::PlanId;
@@ -12,9 +11,9 @@ use serde_json::{Value, json};
 use super::answers::{Granted, unknown_pr, updates_off};
 use super::api::{Api, Nothing, actor, unreadable_store};
 use super::asks::{self, Hosts};
-use super::endpoint::{Call, Change, Page, change, named, read, words};
-use super::{Route, any_of};
-use crate::auth::{Caller, Permission};
+use super::endpoint::{Call, Page, change, look, read, words};
+use super::{Route, any_of, mutations};
+use crate::auth::Caller;
 use crate::reject::Problem;
 
 /// Merged updates of one page.
@@ -23,8 +22,6 @@ const MOST_MERGED: u32 = 50;
 /// `/api/v1/updates…`
 #[must_use]
 pub fn routes(api: &Api) -> Route {
-    let deploys = |status| Change::post(Permission::Deploy, status);
-    let of_one = |last: &'static str| pull_path(last);
     any_of([
         read(api, words(&["updates"]), |api, (), _| async move {
             Ok(json!(view(&api).await?))
@@ -36,8 +33,7 @@ pub fn routes(api: &Api) -> Route {
         ),
         change(
             api,
-            words(&["updates", "check"]),
-            Change::post(Permission::Operate, StatusCode::ACCEPTED),
+            &mutations::UPDATES_CHECK,
             |call: Call<(), Nothing>| async move {
                 check(&call.api, &call.caller).await?;
                 Ok(json!({ "status": "checking" }))
@@ -45,34 +41,25 @@ pub fn routes(api: &Api) -> Route {
         ),
         change(
             api,
-            of_one("merge"),
-            deploys(StatusCode::ACCEPTED),
+            &mutations::UPDATE_MERGE,
             |call: Call<String, MergeBody>| async move { merged(call).await },
         ),
-        change(
+        look(
             api,
-            of_one("plan"),
-            Change::post(Permission::Read, StatusCode::OK),
+            "/api/v1/updates/{number}/plan",
             |call: Call<String, DeployBody>| async move { planned(call).await },
         ),
         change(
             api,
-            of_one("merge-and-deploy"),
-            deploys(StatusCode::ACCEPTED),
+            &mutations::UPDATE_DEPLOY,
             |call: Call<String, DeployBody>| async move { deployed(call).await },
         ),
         change(
             api,
-            of_one("revert"),
-            deploys(StatusCode::ACCEPTED),
+            &mutations::UPDATE_REVERT,
             |call: Call<String, RevertBody>| async move { reverted(call).await },
         ),
     ])
-}
-
-/// `/api/v1/updates/{number}/<last>`
-fn pull_path(last: &'static str) -> warp::filters::BoxedFilter<(String,)> {
-    named("updates", Some(last))
 }
 
 /// What is known of updates.
@@ -177,7 +164,7 @@ pub(super) async fn merge(
 fn job(granted: Granted) -> Result<Option<u64>, Problem> {
     match granted {
         Granted::Job(job) => Ok(Some(job)),
-        Granted::Done | Granted::Dispatched(_) => Ok(None),
+        Granted::Done | Granted::Dispatched(_) | Granted::Hold(_) => Ok(None),
     }
 }
 

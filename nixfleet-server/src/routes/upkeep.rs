@@ -1,10 +1,10 @@
 //! What people settle: maintenance windows, the quarantine, how automation treats a host.
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 use nixfleet_core::fleet::Request;
 use nixfleet_core::host::HostSettings;
 use nixfleet_core::notice::{Notice, NoticeKind};
-use nixfleet_core::window::Window;
+use nixfleet_core::window::{Opening, Window};
 use nixfleet_core::{CommitId, LockHash};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,34 +12,27 @@ use serde_json::{Value, json};
 use super::answers::unknown;
 use super::api::{Api, Nothing, host_id, unknown_host, unprocessable, unwritable_store};
 use super::asks;
-use super::endpoint::{Call, Change, change, named, read, words};
-use super::{Route, any_of};
-use crate::auth::Permission;
+use super::endpoint::{Call, change, read, words};
+use super::{Route, any_of, mutations};
+use crate::keyed::{self, Claim, Taken};
 use crate::reject::Problem;
 use crate::zones;
 
 /// `/api/v1/windows…`, `/api/v1/quarantine…`, `…/hosts/{id}/settings`, `…/notifications/test`.
 #[must_use]
 pub fn routes(api: &Api) -> Route {
-    let with = |method, permission| Change {
-        method,
-        permission,
-        status: StatusCode::OK,
-    };
     any_of([
         read(api, words(&["windows"]), |api, (), _| async move {
             windows(&api).await
         }),
         change(
             api,
-            named("windows", None),
-            with(Method::PUT, Permission::Deploy),
+            &mutations::WINDOW_SET,
             |call: Call<String, Value>| async move { window_set(call).await },
         ),
         change(
             api,
-            named("windows", None),
-            with(Method::DELETE, Permission::Deploy),
+            &mutations::WINDOW_REMOVE,
             |call: Call<String, Nothing>| async move {
                 let request = Request::RemoveWindow { id: call.path };
                 call.api.submit(&call.caller, request).await?;
@@ -52,20 +45,17 @@ pub fn routes(api: &Api) -> Route {
         }),
         change(
             api,
-            words(&["quarantine", "lift"]),
-            with(Method::POST, Permission::Operate),
+            &mutations::QUARANTINE_LIFT,
             |call: Call<(), LiftBody>| async move { lifted(call).await },
         ),
         change(
             api,
-            named("hosts", Some("settings")),
-            with(Method::PUT, Permission::Operate),
+            &mutations::HOST_SETTINGS,
             |call: Call<String, Value>| async move { settings_set(call).await },
         ),
         change(
             api,
-            words(&["notifications", "test"]),
-            Change::post(Permission::Operate, StatusCode::ACCEPTED),
+            &mutations::NOTIFICATION_TEST,
             |call: Call<(), Nothing>| async move { notice_sent(&call).await },
         ),
     ])
@@ -78,6 +68,10 @@ async fn windows(api: &Api) -> Result<Value, Problem> {
         let mut row = json!(window);
         if let Ok(zone) = zones::zone(&window.zone, now) {
             row["open"] = json!(window.covers(now, &zone));
+            row["next_opening"] = match window.opening(now, &zone) {
+                Opening::Open => Value::Null,
+                Opening::Closed(next) => json!(next),
+            };
         }
         row
     });
@@ -165,6 +159,15 @@ async fn settings_set(call: Call<String, Value>) -> Result<Value, Problem> {
 
 /// A notice to everybody who is told of things, so that a person sees whether they arrive.
 async fn notice_sent(call: &Call<(), Nothing>) -> Result<Value, Problem> {
+    let queued = json!({ "status": "queued" });
+    let taken = match keyed::claim() {
+        Claim::CarriedOut(_) => return Ok(queued),
+        Claim::Fresh(request) => Some(Taken {
+            request,
+            note: queued.to_string(),
+        }),
+        Claim::None => None,
+    };
     let notifier = &call.api.notifier;
     if !notifier.has_channels() {
         return Err(Problem::new(
@@ -183,11 +186,15 @@ async fn notice_sent(call: &Call<(), Nothing>) -> Result<Value, Problem> {
     let subject = now.as_millis().to_string();
     let notice = Notice::new(NoticeKind::Test, now, &subject, title, body);
     let owed = notifier.owed(&notice).unwrap_or_default();
-    let kept = call.api.store.commit_and_owe(&[], &owed).await;
+    let kept = call
+        .api
+        .store
+        .commit_all(&[], &owed, taken.as_slice())
+        .await;
     kept.map_err(|error| unwritable_store(&error))?;
     if !notifier.hand_over(owed).is_empty() {
         let detail = "too many notices wait for delivery; see /api/v1/notifications";
         return Err(crate::reject::unavailable(detail));
     }
-    Ok(json!({ "status": "queued" }))
+    Ok(queued)
 }

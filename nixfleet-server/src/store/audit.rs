@@ -3,11 +3,13 @@
 
 use nixfleet_core::fleet::AuditRecord;
 use nixfleet_core::host::Actor;
+use nixfleet_core::{HostId, Timestamp};
 use sha2::{Digest, Sha256};
 use sqlx::{FromRow, Sqlite, Transaction};
 
 use super::Store;
 use super::error::StoreError;
+use super::value::{command, maybe};
 
 /// What [`Store::verify_audit`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +37,70 @@ struct Row {
     peer: Option<String>,
 }
 
+/// A row of the audit trail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// Its number: one more than that of the row before it.
+    pub n: i64,
+    /// What it says.
+    pub record: AuditRecord,
+}
+
+/// Which rows of the audit trail are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// Only about this host.
+    pub host: Option<HostId>,
+    /// Only what this person or automation did.
+    pub actor: Option<String>,
+    /// Only this action; one that ends with `.` or `*` is any that begins so.
+    pub action: Option<String>,
+}
+
+impl AuditFilter {
+    /// What `action` looks for: the text to be equal to, or the one to begin with.
+    fn action(&self) -> (Option<&str>, Option<&str>) {
+        let Some(action) = self.action.as_deref() else {
+            return (None, None);
+        };
+        match action.strip_suffix('*') {
+            Some(begin) => (None, Some(begin)),
+            None if action.ends_with('.') => (None, Some(action)),
+            None => (Some(action), None),
+        }
+    }
+}
+
 impl Store {
+    /// The rows with a number below `before`, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database could not be read.
+    pub async fn audit_before(
+        &self,
+        before: Option<i64>,
+        filter: &AuditFilter,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        let (action, begin) = filter.action();
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT * FROM audit
+             WHERE n < ?1 AND (?2 IS NULL OR host = ?2) AND (?3 IS NULL OR actor = ?3)
+                AND (?4 IS NULL OR action = ?4)
+                AND (?5 IS NULL OR substr(action, 1, length(?5)) = ?5)
+             ORDER BY n DESC LIMIT ?6",
+        )
+        .bind(before.unwrap_or(i64::MAX))
+        .bind(filter.host.as_ref().map(HostId::as_str))
+        .bind(filter.actor.as_deref())
+        .bind(action)
+        .bind(begin)
+        .bind(limit)
+        .fetch_all(self.database.reader())
+        .await?;
+        rows.into_iter().map(AuditEntry::try_from).collect()
+    }
+
     /// Checks the whole audit trail against its digests.
     ///
     /// # Errors
@@ -138,6 +203,31 @@ pub(super) fn actor_columns(actor: &Actor) -> (&'static str, &str) {
 
 fn end_text(last: i64, digest: &[u8]) -> String {
     format!("{last} {}", hex::encode(digest))
+}
+
+impl TryFrom<Row> for AuditEntry {
+    type Error = StoreError;
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let actor = match row.actor_kind.as_str() {
+            "person" => Actor::Person(row.actor),
+            _ => Actor::Automation(row.actor),
+        };
+        Ok(Self {
+            n: row.n,
+            record: AuditRecord {
+                at: Timestamp::from_millis(row.at),
+                actor,
+                action: row.action,
+                host: maybe(row.host.as_deref())?,
+                command: command(row.command.as_deref())?,
+                reason: row.reason,
+                outcome: row.outcome,
+                before: row.value_before,
+                after: row.value_after,
+                peer: row.peer,
+            },
+        })
+    }
 }
 
 impl Row {

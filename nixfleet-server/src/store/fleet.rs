@@ -16,7 +16,8 @@ use super::error::StoreError;
 use super::host_row::HostRow;
 use super::value::{count, from_json, sum, unusable};
 use super::write::write_record;
-use super::{Condition, Store, notices, rollouts, updates};
+use super::{Condition, Store, keyed, notices, rollouts, updates};
+use crate::keyed::Taken;
 use crate::notify::Owed;
 
 /// How many events a snapshot holds.
@@ -30,7 +31,7 @@ impl Store {
     /// [`StoreError::Constraint`] if a rule of the database refused a record, for example a second
     /// active command on a host; [`StoreError::Damaged`] if the database may not be written.
     pub async fn commit(&self, batch: &[Record]) -> Result<(), StoreError> {
-        self.commit_and_owe(batch, &[]).await
+        self.commit_all(batch, &[], &[]).await
     }
 
     /// The same, together with notices that people are to get because of it.
@@ -38,20 +39,39 @@ impl Store {
     /// # Errors
     /// As [`Store::commit`].
     pub async fn commit_and_owe(&self, batch: &[Record], owed: &[Owed]) -> Result<(), StoreError> {
-        let outcome = self.write_batch(batch, owed).await;
+        self.commit_all(batch, owed, &[]).await
+    }
+
+    /// The same, together with the keyed requests that it carries out.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn commit_all(
+        &self,
+        batch: &[Record],
+        owed: &[Owed],
+        taken: &[Taken],
+    ) -> Result<(), StoreError> {
+        let outcome = self.write_batch(batch, owed, taken).await;
         if let Err(error) = &outcome {
             self.database.record_damage(error);
         }
         outcome
     }
 
-    async fn write_batch(&self, batch: &[Record], owed: &[Owed]) -> Result<(), StoreError> {
+    async fn write_batch(
+        &self,
+        batch: &[Record],
+        owed: &[Owed],
+        taken: &[Taken],
+    ) -> Result<(), StoreError> {
         let mut writing = self.database.begin().await?;
         rollouts::release_hosts(&mut writing, batch).await?;
         for record in in_writing_order(batch) {
             write_record(&mut writing, record).await?;
         }
         notices::owe(&mut writing, owed).await?;
+        keyed::take(&mut writing, taken).await?;
         Ok(writing.commit().await?)
     }
 

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use nixfleet_core::{LockHash, Timestamp};
 
-use super::Store;
+use sqlx::sqlite::SqliteQueryResult;
+
 use super::error::StoreError;
+use super::{KEEP_KEYS, Store};
 
 /// How long records are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +112,16 @@ impl Store {
         .bind(limit)
         .execute(&mut *writing)
         .await?;
+        let keys = sqlx::query(
+            "DELETE FROM idempotency WHERE (principal, key) IN (
+                SELECT principal, key FROM idempotency WHERE at < ? ORDER BY at LIMIT ?)",
+        )
+        .bind((now - KEEP_KEYS).as_millis())
+        .bind(limit)
+        .execute(&mut *writing)
+        .await?;
         writing.commit().await?;
-        Ok(commands.rows_affected() + events.rows_affected() + deliveries.rows_affected())
+        let removed = [commands, events, deliveries, keys];
+        Ok(removed.iter().map(SqliteQueryResult::rows_affected).sum())
     }
 }

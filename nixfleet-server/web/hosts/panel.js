@@ -1,12 +1,11 @@
 // The page of one host: its settings, its hold, what it ran and what was deployed on it.
 
 import { byId, setText } from "../dom.js";
-import { button, flat, h } from "../model.js";
+import { flat, h } from "../model.js";
 import { listOf } from "../page.js";
 import { patch } from "../patch.js";
-import { openHold, openRelease } from "../upkeep/holds.js";
+import { hostHoldView, openHold, openRelease } from "../upkeep/holds.js";
 import { deploys, generations, host as hostReport } from "../upkeep/api.js";
-import { clockTime } from "../words.js";
 import { deploysView, generationsView } from "./past.js";
 import { openRollback } from "./rollback.js";
 import { openSettings, settingsView } from "./settings.js";
@@ -76,7 +75,7 @@ export class HostPanel {
     const settings = this.#known.report?.settings ?? this.#known.report?.facts?.settings ?? {};
     return [
       h("p", { class: "note", key: "about" }, [known.online ? "online" : "offline", known.location, known.device_type, known.os_version].filter(Boolean).join(", ")),
-      part("Hold", holdView(known)),
+      part("Hold", hostHoldView(known)),
       part("Automation", this.#said("report", () => settingsView(settings, host))),
       part("Generations", this.#said("generations", (answer) => generationsView(listOf(answer, "generations"), host))),
       part("What was deployed", this.#said("deploys", (answer) => deploysView(listOf(answer, "deploys")))),
@@ -138,20 +137,4 @@ export class HostPanel {
  */
 function part(title, content) {
   return h("section", { class: "panel", key: title }, h("h3", {}, title), ...content);
-}
-
-/** @param {HostView} host @returns {Content[]} */
-function holdView(host) {
-  const { hold, id } = host;
-  if (!hold) {
-    return [
-      h("p", { key: "none" }, "Automations may act on it."),
-      h("div", { class: "actions", key: "hold" }, button("hold", "Hold …", { host: id })),
-    ];
-  }
-  const until = hold.until === null || hold.until === undefined ? "until somebody releases it" : `until ${clockTime(hold.until)}`;
-  return [
-    h("p", { key: "held" }, `Held by ${hold.by} ${until}: ${hold.why}`),
-    h("div", { class: "actions", key: "release" }, button("release", "Release …", { host: id })),
-  ];
 }

@@ -75,8 +75,9 @@ export function title(rollout) {
  * @param {RolloutView} rollout
  * @param {(host: string) => string} nameOf
  * @param {boolean} whole With its hosts, or only how far it is.
+ * @param {Content} [more] What else can be done with it here.
  */
-export function rolloutView(rollout, nameOf, whole) {
+export function rolloutView(rollout, nameOf, whole, more = null) {
   const id = `rollout-${rollout.id}`;
   return h(
     "article",
@@ -90,15 +91,23 @@ export function rolloutView(rollout, nameOf, whole) {
     ),
     progress(rollout),
     verbs(rollout),
+    more,
     whole ? facts(rollout) : null,
     whole ? waves(rollout, nameOf) : null,
   );
 }
 
 /** @param {RolloutView} rollout */
-function progress({ totals }) {
+function progress({ totals, state }) {
   const through = totals.done + totals.failed + totals.skipped + totals.cancelled;
-  return h("progress", { max: Math.max(1, totals.targets), value: through, "aria-label": "Hosts that are through" });
+  const ended = ENDED_ROLLOUTS.has(state);
+  return h("progress", {
+    max: Math.max(1, totals.targets),
+    // What has ended has no way to go: it is as long as what was reached, in the colour of its end.
+    value: ended ? totals.done + totals.failed : through,
+    "data-status": ended ? stateShape(state) : totals.failed > 0 ? "outdated" : "working",
+    "aria-label": totals.failed > 0 ? "Hosts that are through, some of them failed" : "Hosts that are through",
+  });
 }
 
 /** @param {RolloutView} rollout */

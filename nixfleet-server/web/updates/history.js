@@ -1,5 +1,4 @@
-// The past of updates: what was merged, what it changed, when each host got it, and which
-// revisions hosts are on now.
+// The past of updates: what was merged, what it changed, and when each host got it.
 
 import { byId } from "../dom.js";
 import { button, flat, h, outside, table } from "../model.js";
@@ -59,29 +58,6 @@ function arrivals(one, nameOf) {
   );
 }
 
-/**
- * Hosts by the commit that is deployed on them, the most frequent first.
- * @param {Iterable<any>} hosts
- * @returns {Content[]}
- */
-export function driftView(hosts) {
-  /** @type {Map<string, string[]>} */
-  const groups = new Map();
-  for (const host of hosts) {
-    const commit = host.deployed?.commit ?? "";
-    groups.set(commit, [...(groups.get(commit) ?? []), host.hostname]);
-  }
-  const ordered = [...groups].sort(([, one], [, other]) => other.length - one.length);
-  const rows = ordered.map(([commit, names], index) => ({
-    key: commit,
-    state: index === 0 ? "most" : "drift",
-    cells: [commit === "" ? "not known" : h("code", { title: commit }, shortCommit(commit)), counted(names.length, "host"), names.length > 12 ? `${names.slice(0, 12).join(", ")} and ${names.length - 12} more` : names.join(", ")],
-  }));
-  return rows.length === 0
-    ? [h("p", { key: "none" }, "No host is known.")]
-    : [h("div", { key: "list" }, table("Deployed revisions", ["Commit", "Hosts", "Which"], rows, "named"))];
-}
-
 export class HistoryPanel {
   /** @type {any} */
   #known = null;
@@ -104,7 +80,7 @@ export class HistoryPanel {
   }
 
   draw() {
-    const { hosts, updates } = this.page.state();
+    const { updates } = this.page.state();
     const known = this.#known;
     const said =
       known === null ? "Asking the server …" : known instanceof Error ? known.message : "";
@@ -113,6 +89,5 @@ export class HistoryPanel {
       ? [h("p", { class: "note", key: "said" }, said)]
       : historyView(list, this.page.nameOf, updates?.direct_revert ?? false);
     patch(this.box, flat(view));
-    patch(byId("drift", HTMLElement), flat(driftView(hosts.values())));
   }
 }

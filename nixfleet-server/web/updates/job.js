@@ -1,7 +1,7 @@
 // The job that is under way, or the last one: how far it is, on which hosts, and what is offered
 // when it went wrong.
 
-import { apart, button, h, mark } from "../model.js";
+import { apart, button, h, mark, withTimes } from "../model.js";
 import { progressText, rolledBackText } from "../rollouts/words.js";
 import { rolloutPlace } from "../router.js";
 import { actorName, capital, clockTime } from "../words.js";
@@ -35,13 +35,19 @@ export function jobView(job, rollout, nameOf, revert = null) {
       "p",
       { role: "status", class: "job-state" },
       mark(SHAPES[job.state] ?? "unknown", job.state),
-      `: ${job.message}`,
+      ": ",
+      ...withTimes(job.message),
     ),
     targets > 0
       ? h(
           "p",
           { class: "job-progress" },
-          h("progress", { max: targets, value: done + failed, "aria-label": "Hosts that are through" }),
+          h("progress", {
+            max: targets,
+            value: done + failed,
+            "data-status": job.state !== "failed" && failed > 0 ? "outdated" : (SHAPES[job.state] ?? "unknown"),
+            "aria-label": "Hosts that are through",
+          }),
           ` ${done}/${targets} hosts${failed > 0 ? `, ${failed} failed` : ""}`,
         )
       : null,

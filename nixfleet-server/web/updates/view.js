@@ -1,6 +1,6 @@
 // The update panel: a function of what the server says about updates. Nothing is judged here.
 
-import { button, h, mark, outside, table } from "../model.js";
+import { button, h, mark, outside, table, withTimes } from "../model.js";
 import { actorName, clockTime, day, lasting, plainCode, shortCommit } from "../words.js";
 import { lockDiff } from "./diff.js";
 import { jobView } from "./job.js";
@@ -110,7 +110,9 @@ function checkLine(updates, hostDriven) {
         { class: "alert", role: "status" },
         failing
           ? [
-              `The forge cannot be asked since ${clockTime(failing.since)}: ${failing.what}.`,
+              `The forge cannot be asked since ${clockTime(failing.since)}: `,
+              ...withTimes(failing.what),
+              ".",
               failing.not_before === undefined
                 ? null
                 : ` It asked not to be called before ${clockTime(failing.not_before)}.`,
@@ -139,7 +141,7 @@ function prView(pr, updates, now) {
     { class: "panel", key: `pr-${pr.number}`, "aria-labelledby": "current-pr" },
     h("h3", { id: "current-pr" }, outside(pr.url, `#${pr.number} ${pr.title}`)),
     h("p", { class: "note" }, prFacts(pr, now)),
-    h("p", { class: "verdict" }, mark(verdict.status, verdict.text), `: ${pr.verdict_why}`),
+    h("p", { class: "verdict" }, mark(verdict.status, verdict.text), ": ", ...withTimes(pr.verdict_why)),
     h(
       "div",
       { class: "actions" },
@@ -194,7 +196,7 @@ function checks(list) {
       cells: [
         check.name,
         mark(shown, check.states.length > 0 ? check.states.map(plainCode).join(", ") : "missing"),
-        check.text,
+        withTimes(check.text),
         check.required ? "required" : "not required",
       ],
     };
@@ -205,13 +207,16 @@ function checks(list) {
 /** @param {PrView} pr @param {boolean} automatic */
 function conditions(pr, automatic) {
   const rows = pr.conditions.map((one) => ({ key: one.condition, state: one.finding, cells: cells(one) }));
-  const failing = pr.conditions.filter((one) => one.finding !== "pass").length;
+  const not = pr.conditions.filter((one) => one.finding !== "pass");
+  const failing = not.length;
+  // Who merges by hand is shown what concerns them; the rest is there to be opened.
+  const concerns = automatic ? !pr.eligible : not.some((one) => one.people !== "shown");
   const say = pr.eligible
     ? "Every condition of an automatic merge holds"
     : `${failing} of ${pr.conditions.length} conditions of an automatic merge ${failing === 1 ? "does" : "do"} not hold`;
   return h(
     "details",
-    { key: "conditions", open: automatic && !pr.eligible },
+    { key: "conditions", open: concerns },
     h("summary", {}, say),
     table("Conditions", ["Condition", "Finding", "Why", "Needed by people"], rows),
   );
@@ -223,7 +228,7 @@ function cells(one) {
   return [
     CONDITIONS[one.condition] ?? plainCode(one.condition),
     mark(found.status, found.text),
-    one.why,
+    withTimes(one.why),
     PEOPLE[one.people] ?? plainCode(one.people),
   ];
 }
@@ -235,7 +240,7 @@ function auto({ auto: { on, gates } }) {
   }
   const rows = gates.map(({ gate, finding, why }) => {
     const found = FINDINGS[finding] ?? { status: "unknown", text: plainCode(finding) };
-    return { key: gate, state: finding, cells: [plainCode(gate), mark(found.status, found.text), why] };
+    return { key: gate, state: finding, cells: [plainCode(gate), mark(found.status, found.text), withTimes(why)] };
   });
   return h(
     "details",

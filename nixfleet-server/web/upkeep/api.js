@@ -22,6 +22,18 @@ import { request } from "../api.js";
  * @property {boolean} [runs_server]
  */
 
+/**
+ * A hold on every host that a selector matches.
+ * @typedef {object} SelectorHold
+ * @property {number} id
+ * @property {string} selector
+ * @property {string} by
+ * @property {string} why
+ * @property {number} since
+ * @property {?number} until
+ * @property {string[]} hosts Those that it matches now.
+ */
+
 /** @param {string} host */
 const hostPath = (host) => `/api/v1/hosts/${encodeURIComponent(host)}`;
 
@@ -52,6 +64,23 @@ export const hold = (host, why, lasting) =>
 
 /** @param {string} host */
 export const release = (host) => request("POST", `${hostPath(host)}/release`, {});
+
+/** @returns {Promise<any>} */
+export const selectorHolds = () => request("GET", "/api/v1/holds");
+
+/** @param {string} selector @param {string} why @param {string} [lasting] */
+export const holdBySelector = (selector, why, lasting) =>
+  request("POST", "/api/v1/holds", { selector, why, ...(lasting ? { for: lasting } : {}) });
+
+/** @param {number} id */
+export const releaseSelector = (id) => request("DELETE", `/api/v1/holds/${id}`);
+
+/** @param {string} [before] @returns {Promise<any>} */
+export const audit = (before) =>
+  request("GET", `/api/v1/audit?limit=50${before ? `&before=${encodeURIComponent(before)}` : ""}`);
+
+/** @returns {Promise<any>} */
+export const drift = () => request("GET", "/api/v1/drift");
 
 /** @param {string} host @returns {Promise<any>} */
 export const host = (host) => request("GET", hostPath(host));

@@ -1,12 +1,13 @@
-// Maintenance on the page: windows, holds, the quarantine, and what was told to people.
+// Maintenance on the page: windows, holds, the quarantine, what was told to people, and who did what.
 
 import { byId } from "../dom.js";
 import { flat } from "../model.js";
 import { listOf } from "../page.js";
 import { patch } from "../patch.js";
-import { notifications, quarantine, testNotifications, windows } from "./api.js";
+import { audit, notifications, quarantine, selectorHolds, testNotifications, windows } from "./api.js";
+import { auditView } from "./audit.js";
 import { deliveriesView } from "./deliveries.js";
-import { holdsView, openHold, openRelease } from "./holds.js";
+import { holdsView, openHold, openRelease, openReleaseSelector } from "./holds.js";
 import { openLift, quarantineView } from "./quarantine.js";
 import { openRemoveWindow, openWindow, windowsView } from "./windows.js";
 import { h } from "../model.js";
@@ -16,7 +17,9 @@ import { h } from "../model.js";
 
 export class UpkeepPanel {
   /** What the server said, or why it did not. @type {Record<string, any[] | string>} */
-  #known = { windows: "", quarantine: "", notifications: "" };
+  #known = { windows: "", quarantine: "", notifications: "", holds: "", audit: "" };
+  /** From where on older rows of the audit trail are to be had. @type {?string} */
+  #older = null;
 
   /** @param {Page} page */
   constructor(page) {
@@ -32,6 +35,8 @@ export class UpkeepPanel {
       this.#load("windows", windows),
       this.#load("quarantine", quarantine),
       this.#load("notifications", notifications),
+      this.#load("holds", selectorHolds),
+      this.#loadAudit(),
     ]);
   }
 
@@ -39,7 +44,10 @@ export class UpkeepPanel {
     this.#show("windows", (list) => windowsView(list));
     this.#show("quarantine", (list) => quarantineView(list));
     this.#show("notifications", (list) => deliveriesView(list));
-    patch(byId("holds", HTMLElement), flat(holdsView(this.page.state().hosts.values())));
+    this.#show("audit", (list) => auditView(list, this.#older));
+    const { hosts } = this.page.state();
+    const selected = this.#known["holds"] ?? "";
+    patch(byId("holds", HTMLElement), flat(holdsView(hosts.values(), selected, this.page.nameOf)));
   }
 
   /**
@@ -53,6 +61,17 @@ export class UpkeepPanel {
       this.#known[name] = problem instanceof Error ? problem.message : String(problem);
     }
     this.draw();
+  }
+
+  /** The newest rows of the audit trail, or those before the ones that are here. */
+  async #loadAudit(more = false) {
+    const known = this.#known["audit"];
+    await this.#load("audit", async () => {
+      const answer = await audit(more ? (this.#older ?? undefined) : undefined);
+      this.#older = answer?.next_before ?? null;
+      const rows = listOf(answer, "audit");
+      return more && Array.isArray(known) ? [...known, ...rows] : rows;
+    });
   }
 
   /**
@@ -90,10 +109,18 @@ export class UpkeepPanel {
         if (window) openRemoveWindow(sheet, window, reload);
         break;
       case "hold":
-        openHold(sheet, hosts.values(), host ? [host.id] : []);
+        openHold(sheet, hosts.values(), host ? [host.id] : [], reload);
         break;
       case "release":
         if (host) openRelease(sheet, host);
+        break;
+      case "release-selector": {
+        const one = list("holds").find((hold) => String(hold.id) === data["id"]);
+        if (one) openReleaseSelector(sheet, one, this.page.nameOf, reload);
+        break;
+      }
+      case "older-audit":
+        void this.#loadAudit(true);
         break;
       case "test-notifications":
         void this.page.attempt("Notifications", async () => {

@@ -99,7 +99,7 @@ export const UPDATES = {
     gates: [
       { gate: "switched-on", finding: "pass", why: "automatic merges are switched on" },
       { gate: "conditions", finding: "fail", why: "author: \"update-bot\" is not an allowed author" },
-      { gate: "window", finding: "fail", why: "the window nights opens at 02:00" },
+      { gate: "window", finding: "fail", why: `the window nights opens at ${new Date(NOW + 5 * HOUR).toISOString()}` },
     ],
   },
   direct_revert: true,
@@ -229,6 +229,27 @@ export const WINDOWS = [
   { id: "month-end", selector: "db-*", zone: "UTC", classes: [], effect: "deny", days: [], from: "22:00", to: "06:00" },
 ];
 
+export const SELECTOR_HOLDS = [
+  { id: 4, selector: "type:server,!web-*", by: "operator", why: "the power is worked on", since: NOW - HOUR, until: NOW + 40 * HOUR, hosts: ["edge-1", "edge-2"] },
+  { id: 5, selector: "@lab", by: "ann", why: "not in use", since: NOW - DAY, until: null, hosts: [] },
+];
+
+export const AUDIT = [
+  { n: 12, at: NOW - MINUTE, actor: person, action: "hold.selector", host: null, command: null, reason: "the power is worked on", outcome: "done", before: null, after: SELECTOR_HOLDS[0], peer: "192.0.2.7" },
+  { n: 11, at: NOW - HOUR, actor: { kind: "automation", name: "rollout 0199aaaa" }, action: "dispatch.switch", host: "web-1", command: "c9", reason: null, outcome: "accepted", before: null, after: null, peer: null },
+];
+
+export const DRIFT = {
+  hosts: 10,
+  most: { revision: commit("9f3c2ab"), hosts: 7, desired: true },
+  differing: [
+    { host: "web-2", revision: commit("1a2b3c4") },
+    { host: "edge-2", revision: `${commit("1a2b3c4")}-dirty` },
+  ],
+  unknown: ["laptop"],
+  sentence: "7 of 10 hosts run 9f3c2ab; differing: web-2, edge-2; not known: laptop",
+};
+
 export const QUARANTINE = [
   { target: { commit: commit("badc0de"), lock: lock("0bad0bad") }, since: NOW - 2 * DAY, by: "rollout 0199aaaa", why: "rolled back on web-1" },
 ];
@@ -275,6 +296,10 @@ export function state(hostile = false) {
       device_type: "server",
       deployed: { commit: index % 4 === 1 ? commit("1a2b3c4") : target.commit },
       hold: id === "nas" ? { by: "operator", why: hostile ? HOSTILE : "disks are being replaced", until: NOW + 30 * HOUR } : null,
+      ...(id.startsWith("edge-")
+        ? { hold: { by: "selector type:server,!web-*, by operator", why: "the power is worked on", until: NOW + 40 * HOUR }, held_by_selector: 4 }
+        : {}),
+      ...(id === "edge-2" ? { own_hold: { by: "ann", why: "a fan is broken", until: NOW + HOUR } } : {}),
     };
     const s = ["ok", "ok", "ok", "ok", "ok"];
     if (id === "edge-2") s.splice(3, 2, "error", "outdated");
@@ -287,6 +312,7 @@ export function state(hostile = false) {
       a: [
         { code: "update-pending", pr: 42 },
         ...(id === "nas" ? [{ code: "held", by: "operator", why: "disks are being replaced", until: null }] : []),
+        ...(id.startsWith("edge-") ? [{ code: "held", by: "selector type:server,!web-*, by operator", why: "the power is worked on", until: NOW + 40 * HOUR }] : []),
         ...(online ? [] : [{ code: "offline", since: NOW - 2 * HOUR }]),
       ],
     };

@@ -47,9 +47,14 @@ const VIEWS = [
       await b.until("document.querySelector('#sheet .steps')");
     },
   ],
-  ["upkeep", "#upkeep", async (b) => b.until("document.querySelector('#notifications table')")],
+  ["upkeep", "#upkeep", async (b) => b.until("document.querySelector('#notifications table') && document.querySelector('#audit table')")],
+  ["heading", "#updates", async (b) => {
+    await b.click("nav [href='#fleet']");
+    await b.until("document.querySelector('#drift-line:not([hidden])')");
+  }],
   ["window", "#upkeep", async (b) => b.click("[data-act='edit-window']")],
   ["hold", "#upkeep", async (b) => b.click("[data-act='hold']")],
+  ["held", "#host/edge-2", async (b) => b.until("document.querySelectorAll('#host-parts table').length === 2")],
   ["history", "#history", async (b) => b.until("document.querySelector('#update-history table')")],
   ["host", "#host/web-1", async (b) => b.until("document.querySelectorAll('#host-parts table').length === 2")],
   ["settings", "#host/web-1", async (b) => b.click("[data-act='settings']")],

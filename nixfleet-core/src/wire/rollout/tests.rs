@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::op::Op;
-use crate::rollout::{HostStage, RolloutState, SimulatedEvent, WaitCode};
+use crate::rollout::{HostStage, RolloutState, SimulatedEvent, Wait, WaitCode};
 
 fn target(digit: &str) -> Value {
     json!({"commit": digit.repeat(40), "lock": digit.repeat(64)})

@@ -3,6 +3,7 @@
 mod crashes;
 mod field;
 mod fleet;
+mod holds;
 mod merges;
 mod model;
 mod play;

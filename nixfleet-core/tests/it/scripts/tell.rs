@@ -150,7 +150,10 @@ pub fn reply(reply: &Reply, number: impl Fn(CommandId) -> String) -> Vec<String>
         | Reply::BadSettings(_)
         | Reply::BadWindow(_)
         | Reply::UnknownWindow(_)
-        | Reply::NotQuarantined(_)) => vec![format!("{other:?}")],
+        | Reply::NotQuarantined(_)
+        | Reply::HeldBySelector(_)
+        | Reply::BadHold(_)
+        | Reply::UnknownHold(_)) => vec![format!("{other:?}")],
     }
 }
 

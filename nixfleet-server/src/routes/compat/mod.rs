@@ -13,11 +13,11 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 
 use super::api::{Api, host_id};
+use super::endpoint::{Call, change};
 use super::host_edits::{AddBody, added, removed};
 use super::hosts::{HostRow, OutputQuery, output_page};
-use super::{Route, answer, any_of, get_or_head, json as json_response};
-use crate::auth::{Caller, Permission, filters};
-use crate::net::body;
+use super::{Route, answer, any_of, get_or_head, json as json_response, mutations};
+use crate::auth::{Permission, filters};
 use crate::reject::Problem;
 
 /// Every compatible path.
@@ -228,26 +228,21 @@ fn host_reads(api: &Api) -> Route {
 }
 
 fn add(api: &Api) -> Route {
-    let api = api.clone();
-    path(&["hosts"])
-        .and(warp::post())
-        .and(filters::require(&api.auth, Permission::Operate))
-        .and(body::json::<AddBody>())
-        .and_then(move |principal: Caller, body: AddBody| {
-            let api = api.clone();
-            async move { answer(added(&api, &principal, &body.id).await) }
-        })
-        .boxed()
+    change(
+        api,
+        &mutations::OLD_HOST_ADD,
+        |call: Call<(), AddBody>| async move { added(&call.api, &call.caller, &call.body.id).await },
+    )
 }
 
 fn remove(api: &Api) -> Route {
-    let api = api.clone();
-    warp::path!("api" / "hosts" / String)
-        .and(warp::delete())
-        .and(filters::require(&api.auth, Permission::Administer))
-        .and_then(move |host: String, principal: Caller| {
-            let api = api.clone();
-            async move { answer(removed(&api, &principal, &host).await) }
-        })
-        .boxed()
+    change(
+        api,
+        &mutations::OLD_HOST_REMOVE,
+        |call: Call<String, Loose>| async move { removed(&call.api, &call.caller, &call.path).await },
+    )
 }
+
+/// Existing tools send all sorts of fields along.
+#[derive(Debug, Default, serde::Deserialize)]
+struct Loose {}

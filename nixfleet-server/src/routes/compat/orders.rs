@@ -1,23 +1,20 @@
 //! `POST /api/hosts/{id}/…` as existing tools send it.
 
-use http::StatusCode;
 use nixfleet_core::fleet::Accepted;
 use nixfleet_core::lifecycle::Signal;
 use nixfleet_core::{Op, Phase};
 use serde::Deserialize;
-use serde_json::json;
-use warp::Filter;
-use warp::reply::Response;
+use serde_json::{Value, json};
 
-use super::host_path;
-use crate::auth::{Caller, Permission, filters};
-use crate::net::body;
+use super::Loose;
 use crate::reject::{Problem, bad_request};
 use crate::routes::api::{Api, host_id, unknown_command};
 use crate::routes::commands::{decide_one, stop_one};
 use crate::routes::dispatch::{Order, named_op};
-use crate::routes::host_edits::{ColorBody, colored, single};
-use crate::routes::{Route, answer, any_of, json as json_response};
+use crate::routes::endpoint::{Call, change};
+use crate::routes::host_edits::{colored, single};
+use crate::routes::mutations::{self, Mutation};
+use crate::routes::{Route, any_of};
 
 /// A command as existing tools order it.
 #[derive(Debug, Default, Deserialize)]
@@ -40,67 +37,56 @@ struct TimeoutBody {
 
 pub(super) fn routes(api: &Api) -> Route {
     any_of([
-        order(
+        change(
             api,
-            "command",
-            |api, principal, host, body: CommandBody| async move {
+            &mutations::OLD_COMMAND,
+            |call: Call<String, CommandBody>| async move {
                 let order = Order {
-                    force: body.force,
-                    reason: body.reason,
-                    ..Order::simple(named_op(&body.command)?, &host)
+                    force: call.body.force,
+                    reason: call.body.reason,
+                    ..Order::simple(named_op(&call.body.command)?, &call.path)
                 };
-                started(single(&api, &principal, order).await?)
+                started(single(&call.api, &call.caller, order).await?)
             },
         ),
-        order(
+        simple(api, &mutations::OLD_REFRESH, Op::RefreshAll),
+        simple(api, &mutations::OLD_REFRESH_GIT, Op::RefreshGit),
+        simple(api, &mutations::OLD_REBOOT, Op::Reboot),
+        change(
             api,
-            "refresh",
-            |api, principal, host, _: Loose| async move {
-                started(single(&api, &principal, Order::simple(Op::RefreshAll, &host)).await?)
+            &mutations::OLD_KILL,
+            |call: Call<String, KillBody>| async move {
+                let signal = call.body.signal();
+                stop_one(&call.api, &call.caller, &call.path, None, signal).await
             },
         ),
-        order(
+        change(
             api,
-            "refresh-git",
-            |api, principal, host, _: Loose| async move {
-                started(single(&api, &principal, Order::simple(Op::RefreshGit, &host)).await?)
+            &mutations::OLD_COLOR,
+            |call: Call<String, LooseColor>| async move {
+                colored(&call.api, &call.caller, &call.path, &call.body.color).await
             },
         ),
-        order(api, "reboot", |api, principal, host, _: Loose| async move {
-            started(single(&api, &principal, Order::simple(Op::Reboot, &host)).await?)
-        }),
-        order(
+        change(
             api,
-            "kill",
-            |api, principal, host, body: KillBody| async move {
-                stop_one(&api, &principal, &host, None, body.signal()).await
-            },
-        ),
-        order(
-            api,
-            "theme-color",
-            |api, principal, host, body: OptionalColor| async move {
-                let color = body.0.map(|body| body.color).unwrap_or_default();
-                colored(&api, &principal, &host, &color).await
-            },
-        ),
-        order(
-            api,
-            "timeout-action",
-            |api, principal, host, body: TimeoutBody| async move {
-                timeout_action(&api, &principal, &host, &body).await
-            },
+            &mutations::OLD_TIMEOUT,
+            |call: Call<String, TimeoutBody>| async move { timeout_action(&call.api, &call).await },
         ),
     ])
 }
 
-/// Existing tools send all sorts of fields along.
-#[derive(Debug, Default, Deserialize)]
-struct Loose {}
+fn simple(api: &Api, row: &Mutation, op: Op) -> Route {
+    change(api, row, move |call: Call<String, Loose>| async move {
+        let order = Order::simple(op, &call.path);
+        started(single(&call.api, &call.caller, order).await?)
+    })
+}
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(transparent)]
-struct OptionalColor(Option<ColorBody>);
+struct LooseColor {
+    #[serde(default, alias = "theme_color")]
+    color: String,
+}
 
 #[derive(Debug, Default, Deserialize)]
 struct KillBody {
@@ -117,46 +103,21 @@ impl KillBody {
     }
 }
 
-/// `POST /api/hosts/{id}/<word>`.
-fn order<B, F, W>(api: &Api, word: &'static str, handler: F) -> Route
-where
-    B: serde::de::DeserializeOwned + Default + Send + 'static,
-    F: Fn(Api, Caller, String, B) -> W + Clone + Send + Sync + 'static,
-    W: Future<Output = Result<Response, Problem>> + Send + 'static,
-{
-    let auth = api.auth.clone();
-    let api = api.clone();
-    host_path(word)
-        .and(warp::post())
-        .and(filters::require(&auth, Permission::Operate))
-        .and(body::json_or_nothing::<B>())
-        .and_then(move |host: String, principal: Caller, body: B| {
-            let work = handler(api.clone(), principal, host, body);
-            async move { answer(work.await) }
-        })
-        .boxed()
-}
-
 // Wrapped, because every order ends with it behind a `?`.
 #[allow(clippy::unnecessary_wraps)]
-fn started(outcome: Option<Accepted>) -> Result<Response, Problem> {
+fn started(outcome: Option<Accepted>) -> Result<Value, Problem> {
     let id = match outcome {
         Some(Accepted::Started(id) | Accepted::Queued(id)) => Some(id),
         Some(Accepted::Done) | None => None,
     };
-    let body = json!({ "status": "ok", "command_id": id });
-    Ok(json_response(StatusCode::OK, &body))
+    Ok(json!({ "status": "ok", "command_id": id }))
 }
 
 /// A decision about the command of a host that is past its timeout.
-async fn timeout_action(
-    api: &Api,
-    principal: &Caller,
-    host: &str,
-    body: &TimeoutBody,
-) -> Result<Response, Problem> {
-    let decision = match body.action.as_str() {
-        "kill" => return stop_one(api, principal, host, None, Signal::Term).await,
+async fn timeout_action(api: &Api, call: &Call<String, TimeoutBody>) -> Result<Value, Problem> {
+    let (caller, host) = (&call.caller, &call.path);
+    let decision = match call.body.action.as_str() {
+        "kill" => return stop_one(api, caller, host, None, Signal::Term).await,
         "wait" | "extend" => "extend",
         "ignore" => "ignore",
         _ => return Err(bad_request("action: expected extend, kill or ignore")),
@@ -166,5 +127,5 @@ async fn timeout_action(
     let mut commands = snapshot.state().commands.values();
     let waiting = commands.find(|c| c.host == id && c.phase == Phase::TimeoutPending);
     let command = waiting.ok_or_else(unknown_command)?.id.to_string();
-    decide_one(api, principal, &command, decision, body.minutes).await
+    decide_one(api, caller, &command, decision, call.body.minutes).await
 }

@@ -1,20 +1,17 @@
 //! Updates and pipelines as existing tools ask for them: a status to poll, and orders that answer
 //! `{"status": "started", …}` or `{"status": "error", "message": …}`.
 
-use http::StatusCode;
 use nixfleet_core::Timestamp;
 use nixfleet_core::desired::PendingPr;
 use nixfleet_core::update::{JobView, PrNumber};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use warp::Filter;
 
-use super::path;
-use crate::auth::Permission;
 use crate::reject::Problem;
 use crate::routes::api::{Api, Nothing};
 use crate::routes::asks::{self, Hosts, PipelineBody};
-use crate::routes::endpoint::{Call, Change, change};
+use crate::routes::endpoint::{Call, change};
+use crate::routes::mutations::{self, Mutation};
 use crate::routes::rollouts::{Running, current_pr, run_pipeline};
 use crate::routes::updates::{MergeAsk, check, known_pr, merge};
 use crate::routes::{Route, any_of};
@@ -24,8 +21,7 @@ pub(super) fn routes(api: &Api) -> Route {
     any_of([
         order(
             api,
-            &["flake-updates", "check"],
-            Permission::Operate,
+            &mutations::OLD_UPDATES_CHECK,
             |call: Call<(), Nothing>| async move {
                 check(&call.api, &call.caller).await?;
                 Ok(json!({ "status": "checking" }))
@@ -33,8 +29,7 @@ pub(super) fn routes(api: &Api) -> Route {
         ),
         order(
             api,
-            &["flake-updates", "merge-pr"],
-            Permission::Deploy,
+            &mutations::OLD_UPDATE_MERGE,
             |call: Call<(), MergeBody>| async move {
                 let number = wanted(&call.api, call.body.pr_number).await?;
                 let ask = because(call.body.reason);
@@ -44,8 +39,7 @@ pub(super) fn routes(api: &Api) -> Route {
         ),
         order(
             api,
-            &["flake-updates", "merge-and-deploy"],
-            Permission::Deploy,
+            &mutations::OLD_UPDATE_DEPLOY,
             |call: Call<(), MergeBody>| async move {
                 let number = wanted(&call.api, call.body.pr_number).await?;
                 let hosts = listed(call.body.hosts);
@@ -57,8 +51,7 @@ pub(super) fn routes(api: &Api) -> Route {
         ),
         order(
             api,
-            &["dispatch", "pipeline"],
-            Permission::Deploy,
+            &mutations::OLD_PIPELINE,
             |call: Call<(), PipelineBody>| async move { pipeline(call).await },
         ),
     ])
@@ -119,20 +112,13 @@ async fn pipeline(call: Call<(), PipelineBody>) -> Result<Value, Problem> {
 }
 
 /// An order whose failure has the shape that existing tools read.
-fn order<B, F, W>(
-    api: &Api,
-    words: &'static [&'static str],
-    permission: Permission,
-    handler: F,
-) -> Route
+fn order<B, F, W>(api: &Api, row: &Mutation, handler: F) -> Route
 where
     B: serde::de::DeserializeOwned + Send + 'static,
     F: Fn(Call<(), B>) -> W + Clone + Send + Sync + 'static,
     W: Future<Output = Result<Value, Problem>> + Send + 'static,
 {
-    let path = path(words).map(|| ()).boxed();
-    let what = Change::post(permission, StatusCode::OK);
-    change(api, path, what, move |call: Call<(), B>| {
+    change(api, row, move |call: Call<(), B>| {
         let work = handler(call);
         async move { work.await.map_err(as_existing_tools_read_it) }
     })

@@ -7,6 +7,7 @@ mod damage;
 mod day;
 mod fleet;
 mod hosts;
+mod keys;
 mod opening;
 mod updates;
 

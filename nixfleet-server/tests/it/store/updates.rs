@@ -290,6 +290,13 @@ async fn updates_and_settings_come_back_as_they_were() {
             by: "me".into(),
             why: "it burnt".into(),
         }],
+        holds: vec![
+            serde_json::from_value(serde_json::json!({
+                "id": 7, "selector": "@db", "by": "me", "why": "disks", "since": 5, "until": null,
+            }))
+            .unwrap(),
+        ],
+        last_hold: 9,
     };
     let mut again = merged(1);
     again.title = "told once more".into();
