@@ -7,15 +7,19 @@
 //! serve the real run, the simulation and the tests.
 
 mod admission;
+mod end;
 mod plan;
 mod policy;
 mod rollback;
 mod simulate;
+mod soak;
 mod state;
 mod step;
 mod table;
 mod verb;
 mod view;
+mod wait;
+mod wave;
 mod world;
 
 pub(crate) use admission::{refused, request_of};
