@@ -131,6 +131,7 @@ impl Fleet {
             .max(registration.last_seq.unwrap_or_default());
         turn.host_changed(&id);
         turn.sends.push(self.welcome(&id, connection, now));
+        let idle = registration.running.is_none() && registration.facts.tells_system();
         self.take_in(turn, &id, registration.facts, now);
         self.hello(
             turn,
@@ -139,6 +140,8 @@ impl Fleet {
             registration.results,
             now,
         );
+        self.note_proof(&id, idle);
+        turn.automation_may_go_on = true;
     }
 
     /// A cloned disk must not take over an identity while its owner is connected.
@@ -242,8 +245,11 @@ impl Fleet {
             host.record.identity.nixpkgs_version = Some(version);
             turn.host_changed(id);
         }
+        let idle = beat.command.is_none() && beat.pending_op.is_none();
+        let idle = idle && beat.facts.tells_system();
         self.take_in(turn, id, beat.facts, now);
         self.note_agent_runs(id, beat.pending_op);
+        self.note_proof(id, idle);
         turn.heard.insert(id.clone());
         let Some(host) = self.hosts.get(id).filter(|host| !host.open.is_empty()) else {
             return;
@@ -262,7 +268,21 @@ impl Fleet {
             };
             self.command_event(turn, command, &event, now);
         }
+        self.note_proof(id, idle);
         self.start_next(turn, id, now);
+    }
+
+    /// The agent has just told of its system, and that it runs nothing. That is proof once every
+    /// command of ours has ended, too.
+    pub(super) fn note_proof(&mut self, id: &HostId, idle: bool) {
+        let active = |id: &CommandId| self.commands.get(id).is_some_and(|c| c.phase.is_active());
+        let Some(host) = self.hosts.get(id) else {
+            return;
+        };
+        let proven = idle && host.connection.is_some() && !host.open.iter().any(active);
+        if let Some(host) = self.hosts.get_mut(id).filter(|_| proven) {
+            host.system_proven = true;
+        }
     }
 
     /// What an agent says it runs.
@@ -307,6 +327,7 @@ impl Fleet {
         host.connection = None;
         host.identity_conflict = false;
         host.second_end = None;
+        host.system_proven = false;
         host.record.presence = Presence::Offline { since: now };
         let record = host.record.clone();
         self.arm_offline(&record, now);

@@ -17,6 +17,9 @@ impl Rollout {
     /// Stopped: what runs ends, then everything that never started is put down as such.
     pub(super) fn wind_up(&mut self, now: Timestamp, acts: &mut Vec<Act>) -> bool {
         let Some(stop) = self.stop else { return false };
+        if self.back_wanted && self.can_roll_back() {
+            self.quarantine_target(acts);
+        }
         if self.in_flight() > 0 {
             self.mark_all(&Wait::plain(WaitCode::Stopping), now);
             return false;
@@ -39,12 +42,18 @@ impl Rollout {
             Stop::Superseded => RolloutState::Superseded,
         };
         let policy = match stop {
+            // A person who wants everything back gets it, whatever stopped it.
+            Stop::Failures | Stop::CanaryFailed if self.back_wanted => {
+                self.plan.policy.roll_back.at_least_all()
+            }
             Stop::Failures | Stop::CanaryFailed => self.plan.policy.roll_back,
             Stop::RollBack => RollBack::AllHosts,
             Stop::Cancelled | Stop::Superseded | Stop::NotVisible => RollBack::None,
         };
+        self.back_wanted = false;
         if policy == RollBack::AllHostsAndRevert && !self.revert_wanted {
             self.revert_wanted = true;
+            self.revert_due = true;
             acts.push(Act::Revert);
         }
         self.end_or_roll_back(end, policy, now)

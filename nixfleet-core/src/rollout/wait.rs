@@ -47,7 +47,8 @@ impl Rollout {
             | WaitCode::RemoteUnreadable
             | WaitCode::CheckoutNotReady
             | WaitCode::OtherRollout
-            | WaitCode::Stopping => None,
+            | WaitCode::Stopping
+            | WaitCode::SystemNotSeen => None,
         };
         if bound.is_some_and(|bound| now >= bound) {
             let subject = wait.subject.as_ref().map(|about| format!(": {about}"));
