@@ -141,7 +141,12 @@ impl Fleet {
             now,
         );
         self.note_proof(&id, idle);
-        turn.automation_may_go_on = true;
+        // A rollout could not start without any host, or without a canary.
+        let canary = self.hosts.get(&id).is_some_and(|host| {
+            let record = &host.record;
+            record.settings.canary(&record.identity.update_policy)
+        });
+        turn.automation_may_go_on |= canary || self.connections.len() == 1;
     }
 
     /// A cloned disk must not take over an identity while its owner is connected.
