@@ -151,7 +151,7 @@ impl<'a> Player<'a> {
             Act::Run(op, hosts) => self.run(op, hosts, Phase::Success).await,
             Act::RunUntil(op, host, phase) => self.run(op, &[host], phase).await,
             Act::Forgive(host) => {
-                let commit = self.world.upstream.head()?;
+                let commit = self.world.upstream.remote().head()?;
                 self.world.api()?.forgive(host, commit).await
             }
             Act::Tell(host, command, habit) => self.world.host(host)?.tell(command, habit),
