@@ -34,13 +34,13 @@ fn start(field: &mut Field, roll_back: RollBack) {
 
 /// How far bringing a host back has got, as its stored code.
 fn code(field: &Field, index: usize) -> String {
-    match &field.rollout().hosts[&host(index)].rolled_back {
-        None => String::new(),
-        Some(back) => match serde_json::to_value(back).unwrap() {
-            serde_json::Value::String(code) => code,
-            object => object.as_object().unwrap().keys().next().unwrap().clone(),
-        },
-    }
+    let Some(back) = &field.rollout().hosts[&host(index)].rolled_back else {
+        return String::new();
+    };
+    let stored = serde_json::to_value(back).unwrap();
+    let with_words = stored.as_object().and_then(|object| object.keys().next());
+    let plain = stored.as_str().map(str::to_owned);
+    plain.or(with_words.cloned()).unwrap()
 }
 
 fn wait_of(field: &Field, index: usize) -> Option<WaitCode> {

@@ -409,10 +409,10 @@ fn d07_a_window_whose_zone_is_not_known_lets_nothing_through() {
 #[test]
 fn the_end_of_a_hold_is_on_record() {
     let mut field = Field::new(1);
-    let until = Some(field.now + Duration::from_secs(60));
+    let until = field.now + Duration::from_secs(60);
     field.ask(Request::Hold {
         host: host(0),
-        hold: held_by("ann", until),
+        hold: held_by("ann", Some(until)),
     });
     field.run_for(59);
     assert!(field.audit.iter().all(|row| row.action != "release"));
@@ -423,7 +423,7 @@ fn the_end_of_a_hold_is_on_record() {
         .iter()
         .find(|row| row.action == "release")
         .unwrap();
-    assert_eq!((row.host.clone(), row.at), (Some(host(0)), until.unwrap()));
+    assert_eq!((row.host.clone(), row.at), (Some(host(0)), until));
     assert_eq!(row.actor, Actor::Automation("end of the hold".into()));
     assert!(row.before.as_ref().unwrap().contains("ann"), "{row:?}");
     assert_eq!(row.after.as_deref(), Some("null"));

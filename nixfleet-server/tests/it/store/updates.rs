@@ -290,6 +290,7 @@ async fn updates_and_settings_come_back_as_they_were() {
             by: "me".into(),
             why: "it burnt".into(),
         }],
+        ..FleetSettings::default()
     };
     let mut again = merged(1);
     again.title = "told once more".into();
