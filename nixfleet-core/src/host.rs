@@ -208,6 +208,14 @@ pub struct ObservationUpdate {
     pub generations: Update<Vec<Generation>>,
 }
 
+impl ObservationUpdate {
+    /// Whether it says what system runs.
+    #[must_use]
+    pub const fn tells_system(&self) -> bool {
+        matches!(self.system, Update::Set(_))
+    }
+}
+
 impl HostObservation {
     /// Takes in a report; tells whether anything changed.
     pub fn apply(&mut self, update: ObservationUpdate) -> bool {

@@ -139,6 +139,7 @@ impl Fleet {
             .max(registration.last_seq.unwrap_or_default());
         turn.host_changed(&id);
         turn.sends.push(self.welcome(&id, connection, now));
+        let idle = registration.running.is_none() && registration.facts.tells_system();
         self.take_in(turn, &id, registration.facts, now);
         self.hello(
             turn,
@@ -147,6 +148,13 @@ impl Fleet {
             registration.results,
             now,
         );
+        self.note_proof(&id, idle);
+        // A rollout could not start without any host, or without a canary.
+        let canary = self.hosts.get(&id).is_some_and(|host| {
+            let record = &host.record;
+            record.settings.canary(&record.identity.update_policy)
+        });
+        turn.automation_may_go_on |= canary || self.connections.len() == 1;
     }
 
     /// A cloned disk must not take over an identity while its owner is connected.
@@ -256,6 +264,8 @@ impl Fleet {
             host.record.identity.nixpkgs_version = Some(version);
             changed = true;
         }
+        let idle = beat.command.is_none() && beat.pending_op.is_none();
+        let idle = idle && beat.facts.tells_system();
         changed |= host.take_in(beat.facts, now);
         host.agent_runs = beat.pending_op;
         if changed {
@@ -266,6 +276,7 @@ impl Fleet {
             turn.heard.insert(host.record.id.clone());
         }
         if host.open.is_empty() {
+            host.system_proven |= idle && host.connection.is_some();
             return;
         }
         let existing = host.record.identity.protocol == AgentProtocol::Existing;
@@ -275,15 +286,30 @@ impl Fleet {
             (None, Some(_) | None) => None,
         };
         let observation = host.record.observation.clone();
-        let id = host.record.id.clone();
-        for command in host.open.clone() {
+        let (id, open) = (host.record.id.clone(), host.open.clone());
+        self.note_proof(&id, idle);
+        for command in open {
             let event = Event::Heartbeat {
                 running,
                 observation: &observation,
             };
             self.command_event(turn, command, &event, now);
         }
+        self.note_proof(&id, idle);
         self.start_next(turn, &id, now);
+    }
+
+    /// The agent has just told of its system, and that it runs nothing. That is proof once every
+    /// command of ours has ended, too.
+    pub(super) fn note_proof(&mut self, id: &HostId, idle: bool) {
+        let active = |id: &CommandId| self.commands.get(id).is_some_and(|c| c.phase.is_active());
+        let Some(host) = self.hosts.get(id) else {
+            return;
+        };
+        let proven = idle && host.connection.is_some() && !host.open.iter().any(active);
+        if let Some(host) = self.hosts.get_mut(id).filter(|_| proven) {
+            host.system_proven = true;
+        }
     }
 
     /// What an agent says it runs.
@@ -327,6 +353,7 @@ impl Fleet {
         host.connection = None;
         host.identity_conflict = false;
         host.second_end = None;
+        host.system_proven = false;
         host.record.presence = Presence::Offline { since: now };
         let record = host.record.clone();
         self.arm_offline(&record, now);

@@ -181,6 +181,12 @@ impl Foresight for Assumed<'_> {
                 dirty: false,
             });
         }
+        if let Some(own) = self.fleet.hosts.get_mut(host).filter(|_| op.is_deploy()) {
+            // What it runs now is none of those that it lists.
+            for listed in &mut own.record.observation.generations {
+                listed.current = false;
+            }
+        }
         self.reached.insert(host.clone(), op);
     }
 

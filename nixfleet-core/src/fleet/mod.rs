@@ -6,6 +6,7 @@ mod agents;
 mod effect;
 mod evidence;
 mod foresight;
+mod held_back;
 mod holds;
 mod hosts;
 mod input;
@@ -29,6 +30,7 @@ pub(crate) use evidence::current_test_key;
 
 pub use effect::{AuditRecord, Effect, Record};
 pub use foresight::{Assumption, Assumptions};
+pub use held_back::HeldBack;
 pub use holds::{HoldError, MAX_HOLDS, SelectorHold};
 pub use input::{
     Accepted, Decision, Dispatch, Dispatched, Input, Reading, Reply, Request, RequestId,
@@ -122,6 +124,10 @@ struct Host {
     identity_conflict: bool,
     /// What its agent says it runs, also if nobody tracks that any more.
     agent_runs: Option<Op>,
+    /// Whether what it told of its system is proof of what it runs: its agent ran nothing when it
+    /// told, and everything that was ever sent to it had ended. Not stored: after a restart it has
+    /// to be told again.
+    system_proven: bool,
     /// An existing agent told that this was stopped; it will tell its end a second time (spec 03).
     second_end: Option<Op>,
     /// Whether clients were told of it.
@@ -136,6 +142,7 @@ impl Host {
             open: Vec::new(),
             identity_conflict: false,
             agent_runs: None,
+            system_proven: false,
             second_end: None,
             shown: false,
         }

@@ -158,22 +158,10 @@ impl Fleet {
         if good && deploys && !command.actor.is_automation() {
             turn.test_next.push((host.clone(), id));
         }
-        // What a person leaves by a rollback, no automation deploys again (spec 05, "Holds").
-        if good && command.op == Op::Rollback && !command.actor.is_automation() {
-            let left = command.baseline.deployed.as_ref();
-            let target = left.and_then(|deployed| {
-                Some(Target {
-                    commit: deployed.commit?.full()?,
-                    lock: deployed.lock,
-                })
-            });
-            let (actor, why) = (
-                command.actor.clone(),
-                format!("{host} was rolled back from it"),
-            );
-            if let Some(target) = target {
-                self.put_in_quarantine(turn, &actor, target, &why, now);
-            }
+        // Also where units failed afterwards: the host did go back.
+        let went_back = good || command.phase == Phase::Degraded;
+        if went_back && command.op == Op::Rollback && !command.actor.is_automation() {
+            self.hold_back(turn, id, now);
         }
     }
 

@@ -13,8 +13,8 @@ use crate::lifecycle::Target;
 use crate::notice::{Notice, NoticeKind};
 use crate::op::Op;
 use crate::rollout::{
-    Act, Ask, AskKind, Candidate, Ended, HostStage, Plan, PlanContext, PlanError, RECONNECT_BOUND,
-    RolledBack, Rollout, RolloutState, Verb, VerbError, plan, request_of,
+    Act, Ask, AskKind, Candidate, Ended, HostRun, HostStage, Plan, PlanContext, PlanError,
+    RECONNECT_BOUND, RolledBack, Rollout, RolloutState, Verb, VerbError, plan, request_of,
 };
 use crate::time::Timestamp;
 
@@ -49,6 +49,8 @@ pub(super) enum Occasion {
     Request,
     /// Somebody asks for what would follow a merge; the target does not exist yet.
     BeforeMerge,
+    /// The same, for an automatic merge: agents get time to return, too.
+    BeforeAutoMerge,
     /// The branch shows the merge. Nobody is there who could look at a plan again, and the server
     /// may just have been restarted: agents get time to return.
     AfterMerge,
@@ -70,9 +72,13 @@ impl Fleet {
         actor: &Actor,
         occasion: Occasion,
     ) -> Result<Plan, PlanError> {
-        let target_to_come = occasion == Occasion::BeforeMerge;
-        let returning_since =
-            (occasion == Occasion::AfterMerge).then(|| self.clock - RECONNECT_BOUND);
+        let (target_to_come, with_returning) = match occasion {
+            Occasion::Request => (false, false),
+            Occasion::BeforeMerge => (true, false),
+            Occasion::BeforeAutoMerge => (true, true),
+            Occasion::AfterMerge => (false, true),
+        };
+        let returning_since = with_returning.then(|| self.clock - RECONNECT_BOUND);
         let hosts = self.hosts.values().map(|host| {
             let record = &host.record;
             let own = &record.identity.update_policy;
@@ -229,6 +235,8 @@ impl Fleet {
         verb: &Verb,
         now: Timestamp,
     ) -> Reply {
+        let overtaken = self.rollouts.get(&id);
+        let overtaken = overtaken.and_then(|rollout| self.overtaken(rollout, verb));
         let Some(rollout) = self.rollouts.get_mut(&id) else {
             return Reply::UnknownRollout(id);
         };
@@ -236,7 +244,10 @@ impl Fleet {
             return Reply::Refused(Refusal::new(RefusalCode::StoreDamaged));
         }
         let before = rollout.state;
-        let outcome: Result<(), VerbError> = rollout.apply(verb, now);
+        let outcome: Result<(), VerbError> = match overtaken {
+            Some(why) => Err(why),
+            None => rollout.apply(verb, now),
+        };
         let code = if outcome.is_ok() { "done" } else { "refused" };
         let action = format!("rollout.{}", crate::rollout::word(&verb.name()));
         let mut row = AuditRecord::new(now, actor, &action, code);
@@ -255,6 +266,39 @@ impl Fleet {
                 Reply::Done
             }
         }
+    }
+
+    /// Whether an ended rollout is not the last word any more on a host that a verb would change: a
+    /// later one of another target changed it, or is about to. Going on would bring back what that
+    /// one replaced.
+    fn overtaken(&self, rollout: &Rollout, verb: &Verb) -> Option<VerbError> {
+        if !rollout.state.is_terminal() || !verb.name().row().states.contains(&rollout.state) {
+            return None;
+        }
+        let would_change = |run: &HostRun| match verb {
+            Verb::RetryFailed => matches!(run.state, HostStage::Failed | HostStage::Cancelled),
+            Verb::RollBack => run.can_go_back(),
+            Verb::Pause | Verb::Resume | Verb::Cancel | Verb::SkipHost(_) | Verb::Approve => false,
+        };
+        let commit = |one: &Rollout| one.target.map(|target| target.commit);
+        let later = self.rollouts.values().filter(|other| {
+            (other.active_since, other.id) > (rollout.active_since, rollout.id)
+                && commit(other) != commit(rollout)
+        });
+        for other in later {
+            let has_it = |host: &HostId| {
+                let changed = other.hosts.get(host).is_some_and(HostRun::is_changed);
+                changed || other.claims(host)
+            };
+            let mut hosts = rollout.hosts.iter();
+            if let Some((host, _)) = hosts.find(|(host, run)| would_change(run) && has_it(host)) {
+                return Some(VerbError::Overtaken {
+                    rollout: other.id,
+                    host: host.clone(),
+                });
+            }
+        }
+        None
     }
 
     /// Rollouts of a fleet that was read back. What happened meanwhile was not seen, so the soak of
@@ -300,6 +344,16 @@ impl Fleet {
         };
         turn.look.extend(touched);
         while turn.look_at_all || !turn.look.is_empty() {
+            self.look_at_rollouts(turn, now);
+            self.revert_what_is_due(turn, now);
+            self.resume_automation(turn, now);
+        }
+        self.revert_what_is_due(turn, now);
+        self.resume_automation(turn, now);
+    }
+
+    fn look_at_rollouts(&mut self, turn: &mut Turn, now: Timestamp) {
+        while turn.look_at_all || !turn.look.is_empty() {
             if std::mem::take(&mut turn.look_at_all) {
                 let active = self
                     .rollouts
@@ -321,7 +375,7 @@ impl Fleet {
 
     /// Of the ended ones the last are kept in memory; the store keeps them all.
     fn forget_old_rollouts(&mut self) {
-        let ended = self.rollouts.values().filter(|one| one.state.is_terminal());
+        let ended = self.rollouts.values().filter(|one| one.is_over());
         let mut ended: Vec<_> = ended.map(|one| (one.since, one.id)).collect();
         ended.sort_unstable();
         let surplus = ended.len().saturating_sub(KEPT_ROLLOUTS);
@@ -378,15 +432,13 @@ impl Fleet {
                 .retain(|(_, timer)| *timer != Timer::Rollout(id));
             self.tell_rollout(turn, &before, &after, now);
             self.tell_update_job(turn, &after, now);
-            if after.state.is_terminal() && !before.state.is_terminal() && after.revert_wanted {
-                self.revert_after(turn, &after, now);
-            }
         }
         if let Some(due) = due {
             self.timers.insert((due, Timer::Rollout(id)));
         }
         if after.state.is_terminal() && !before.state.is_terminal() {
             turn.look_at_all = true;
+            turn.automation_may_go_on = true;
             self.forget_old_rollouts();
         }
         for act in acts {
@@ -471,12 +523,13 @@ impl Fleet {
                 let text = format!("{host} was left out: {message}");
                 self.event(turn, Some(host), "rollout-host-skipped", text, now);
             }
-            let was_failed = matches!(
-                old.map(|old| &old.rolled_back),
-                Some(Some(RolledBack::Failed(_)))
-            );
-            if let (Some(RolledBack::Failed(why)), false) = (&run.rolled_back, was_failed) {
-                self.rollback_failed(turn, after.id, host, why, now);
+            let told = |run: &HostRun| match &run.rolled_back {
+                // One that was given up says nothing about its own host.
+                None | Some(RolledBack::Abandoned) => None,
+                Some(back) => back.why_not_back().map(str::to_owned),
+            };
+            if let (Some(why), true) = (told(run), old.and_then(told).is_none()) {
+                self.rollback_failed(turn, after.id, host, &why, now);
             }
         }
         if before.state == after.state {
@@ -520,7 +573,7 @@ impl Fleet {
         let text = format!("{host} could not be rolled back: {why}");
         self.event(turn, Some(host), "rollback-failed", text.clone(), now);
         let subject = format!("{id}:{host}:rollback");
-        let body = "the rollout is halted: look at the host";
+        let body = "the rollout will be halted: look at the host";
         let notice = Notice::new(NoticeKind::HostFailed, now, &subject, text, body);
         turn.notices.push(notice.on(host));
     }

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::holds::SelectorHold;
 use super::input::Reply;
 use super::turn::Turn;
-use super::{AuditRecord, Fleet, Host, HostRecord, Record};
+use super::{AuditRecord, Fleet, HeldBack, Host, HostRecord, Record};
 use crate::admission::{Request, WindowState};
 use crate::host::Actor;
-use crate::ids::CommitId;
+use crate::ids::{CommitId, HostId};
 use crate::lifecycle::Target;
 use crate::selector::HostLabels;
 use crate::time::Timestamp;
@@ -33,6 +33,9 @@ pub struct FleetSettings {
     pub holds: Vec<SelectorHold>,
     /// The number of the last of them that was placed.
     pub last_hold: u64,
+    /// The holds that persons' rollbacks placed, by host.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub held_back: BTreeMap<HostId, HeldBack>,
 }
 
 /// A target that no automation deploys, until a person lifts it. A newer commit is another target.
@@ -164,9 +167,14 @@ impl Fleet {
         let Some(desired) = Target::desired(&self.desired.remote) else {
             return;
         };
+        self.anchor_held_back(turn, &desired);
         let held = self.hosts.values().filter(|host| {
             let hold = host.record.hold.as_ref();
-            hold.is_some_and(|hold| self.is_over(&hold.by, &desired))
+            let by_person = self.held_back(&host.record);
+            hold.is_some_and(|hold| match by_person {
+                Some(own) => own.is_over(&desired),
+                None => self.is_over(&hold.by, &desired),
+            })
         });
         let held: Vec<_> = held.map(|host| host.record.id.clone()).collect();
         for id in held {
@@ -181,6 +189,7 @@ impl Fleet {
             turn.records
                 .push(Record::Audit(row.changed(&before, &host.record.hold)));
         }
+        self.forget_held_back(turn);
     }
 
     /// Whether the hold that a rollout placed keeps a host from something that is not desired any
@@ -200,6 +209,7 @@ impl Fleet {
     }
 
     fn settings_changed(&mut self, turn: &mut Turn, row: AuditRecord) {
+        turn.automation_may_go_on = true;
         turn.records
             .push(Record::Settings(Box::new(self.settings.clone())));
         turn.records.push(Record::Audit(row));

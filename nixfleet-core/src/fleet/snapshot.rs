@@ -93,7 +93,7 @@ pub const KEPT_ROLLOUTS: usize = 50;
 
 /// Leaves out the oldest ended rollouts beyond [`KEPT_ROLLOUTS`].
 pub(super) fn prune_rollouts(rollouts: &mut Vec<Rollout>) {
-    let ended = rollouts.iter().filter(|one| one.state.is_terminal());
+    let ended = rollouts.iter().filter(|one| one.is_over());
     let mut ended: Vec<_> = ended.map(|one| (one.since, one.id)).collect();
     ended.sort_unstable();
     let surplus = ended.len().saturating_sub(KEPT_ROLLOUTS);

@@ -210,6 +210,9 @@ impl Fleet {
         let Some(command) = self.commands.get(&id) else {
             return;
         };
+        if let Some(host) = self.hosts.get_mut(&command.host) {
+            host.system_proven = false;
+        }
         let Some(connection) = self
             .hosts
             .get(&command.host)
@@ -299,6 +302,7 @@ impl Fleet {
         now: Timestamp,
     ) {
         let facts = result.facts.clone();
+        let idle = facts.tells_system();
         let named = result.command;
         let report = ExitReport::from_result(&result, now);
         self.take_in(turn, host, facts, now);
@@ -323,6 +327,8 @@ impl Fleet {
             }
             None => self.late_result(turn, host, named, &report, now),
         }
+        // The agent ran this and nothing else.
+        self.note_proof(host, idle);
     }
 
     /// Whether an existing agent tells once more that a stopped command has ended; by then the next

@@ -1,5 +1,6 @@
 //! A day in memory: the real fleet, real agents, real replicas, one simulated host.
 
+mod held_back;
 mod last_ended;
 mod notices;
 

@@ -46,6 +46,8 @@ pub(super) struct Turn {
     pub(super) rollouts: BTreeSet<RolloutId>,
     /// Hosts whose tests may run by themselves now, and the command that led to it.
     pub(super) test_next: Vec<(HostId, CommandId)>,
+    /// Whether something is gone that may have kept an automatic merge waiting.
+    pub(super) automation_may_go_on: bool,
 }
 
 impl Turn {

@@ -8,7 +8,7 @@ use super::{AuditRecord, Effect, Fleet, Record};
 use crate::admission::{PrState, Refusal, RefusalCode, WindowState};
 use crate::desired::PendingPr;
 use crate::host::Actor;
-use crate::ids::PlanId;
+use crate::ids::{PlanId, RolloutId};
 use crate::lifecycle::Target;
 use crate::notice::{Notice, NoticeKind};
 use crate::op::Op;
@@ -16,8 +16,8 @@ use crate::rollout::{ConfirmedHosts, HostRun, Plan, PlanError, Rollout, RolloutS
 use crate::sync::Change;
 use crate::time::Timestamp;
 use crate::update::{
-    AuditNote, Deploy, DeployOrder, ForgeAnswer, Gates, MergeOrder, PrNumber, Progress, RevertKind,
-    UpdateRecord, UpdateRefusal, UpdateStep, Updates, UpdatesView,
+    AUTO_MERGE, AuditNote, Deploy, DeployOrder, ForgeAnswer, Gates, MergeOrder, PrNumber, Progress,
+    RevertKind, UpdateRecord, UpdateRefusal, UpdateStep, Updates, UpdatesView,
 };
 use crate::window::{ActionClass, Opening};
 
@@ -92,6 +92,58 @@ impl Fleet {
         Gates {
             quarantined: quarantined.collect(),
             window,
+            rollout: self.keeps_automation_waiting(),
+        }
+    }
+
+    /// Why the rollout of an automatic merge could not start now. A fleet without hosts has none.
+    fn keeps_automation_waiting(&self) -> Option<String> {
+        if let Some(rollout) = self.revert_due() {
+            return Some(format!("rollout {rollout} wants its update reverted first"));
+        }
+        if self.hosts.is_empty() {
+            return None;
+        }
+        let deploy = Updates::automatic_deploy(RolloutId::from_bytes([0; 16]));
+        let actor = Actor::Automation(AUTO_MERGE.to_owned());
+        let plan = self.plan_for(&deploy.ask(None), &actor, Occasion::BeforeAutoMerge);
+        let others = plan.and_then(|plan| self.to_supersede(&plan));
+        others.err().map(|why| why.to_string())
+    }
+
+    /// Looks at an automatic merge again when what kept its rollout from starting may be gone.
+    pub(super) fn resume_automation(&mut self, turn: &mut Turn, now: Timestamp) {
+        let waits = self
+            .updates
+            .as_ref()
+            .is_some_and(Updates::waits_for_its_rollout);
+        if std::mem::take(&mut turn.automation_may_go_on) && waits {
+            self.settle_updates(turn, now);
+        }
+    }
+
+    /// The rollout whose revert is to be asked for next.
+    fn revert_due(&self) -> Option<RolloutId> {
+        let due = self.rollouts.values();
+        let due = due.filter(|one| one.revert_due && one.state.is_terminal());
+        due.map(|one| (one.since, one.id)).min().map(|(_, id)| id)
+    }
+
+    /// Asks for the reverts that ended rollouts want, one job at a time. One that has to wait stays
+    /// with its rollout, also over a restart.
+    pub(super) fn revert_what_is_due(&mut self, turn: &mut Turn, now: Timestamp) {
+        while let Some(id) = self.revert_due() {
+            let job = self.updates.as_ref().and_then(Updates::open_job);
+            if job.is_some() {
+                return;
+            }
+            let Some(rollout) = self.rollouts.get_mut(&id) else {
+                return;
+            };
+            rollout.revert_due = false;
+            let rollout = rollout.clone();
+            turn.rollouts.insert(id);
+            self.revert_after(turn, &rollout, now);
         }
     }
 
@@ -156,7 +208,7 @@ impl Fleet {
 
     /// The revert that the policy of an ended rollout wants, as a pull request: what went back on
     /// the hosts goes back in the repository.
-    pub(super) fn revert_after(&mut self, turn: &mut Turn, rollout: &Rollout, now: Timestamp) {
+    fn revert_after(&mut self, turn: &mut Turn, rollout: &Rollout, now: Timestamp) {
         let actor = Actor::rollout(rollout.id);
         let commit = rollout.target.map(|target| target.commit);
         let merged = commit.and_then(|commit| self.updates.as_ref()?.merged_as(commit));
@@ -237,9 +289,12 @@ impl Fleet {
         // What is in the way of the rollout is in the way of the merge.
         self.to_supersede(&plan).map_err(NotStarted::NotPlanned)?;
         let hosts = plan.hosts().map(|(_, host)| host.clone());
-        let hosts = hosts.collect();
-        let left_out = plan.skipped;
-        deploy.hosts = Targets::Confirmed(Box::new(ConfirmedHosts { hosts, left_out }));
+        let canaries = plan.waves.iter().filter(|wave| wave.canary);
+        deploy.hosts = Targets::Confirmed(Box::new(ConfirmedHosts {
+            hosts: hosts.collect(),
+            canaries: canaries.flat_map(|wave| wave.hosts.clone()).collect(),
+            left_out: plan.skipped,
+        }));
         Ok(order)
     }
 

@@ -54,6 +54,27 @@ impl<'a> FleetWorld<'a> {
         pulls && existing && desired.is_some() && target.map(|target| target.commit) != desired
     }
 
+    /// Why nobody can tell what a host runs now. What was seen last proves something only of a host
+    /// that is connected and idle, and only if it was told after the last start on it had ended.
+    fn unproven(&self, host: &Host) -> Option<Wait> {
+        match host.record.presence {
+            Presence::Online => {}
+            Presence::Offline { since } => {
+                return Some(Wait::until(WaitCode::Offline, Some(since)));
+            }
+            Presence::NeverSeen => return Some(Wait::plain(WaitCode::Offline)),
+        }
+        let mut open = host
+            .open
+            .iter()
+            .filter_map(|id| self.fleet.commands.get(id));
+        let active = open.find(|command| command.phase.is_active());
+        if let Some(op) = active.map(|command| command.op).or(host.agent_runs) {
+            return Some(Wait::about(WaitCode::Busy, op.name()));
+        }
+        (!host.system_proven).then(|| Wait::plain(WaitCode::SystemNotSeen))
+    }
+
     fn wait(&self, host: &Host, op: Op, refusal: &Refusal) -> May {
         let record = &host.record;
         let class = ActionClass::of(op, self.class);
@@ -136,10 +157,13 @@ impl World for FleetWorld<'_> {
         let Some(host) = self.host(host) else {
             return WayBack::Impossible("the host was removed");
         };
-        let now = standing(host);
         if before.path.is_none() && before.generation.is_none() {
             return WayBack::Impossible("what it ran before is not known");
         }
+        if let Some(wait) = self.unproven(host) {
+            return WayBack::Unproven(wait);
+        }
+        let now = standing(host);
         let is_before = |one: &crate::host::Generation| {
             let number = before.generation.is_none_or(|number| number == one.number);
             let path = match (&before.path, &one.path) {

@@ -9,7 +9,7 @@ use crate::rollout::{
 };
 
 /// Why a host that was asked for does not take part, for people.
-const SKIPS: [(SkipReason, &str); 4] = [
+const SKIPS: [(SkipReason, &str); 5] = [
     (SkipReason::Held, "it is held"),
     (
         SkipReason::Offline,
@@ -19,6 +19,10 @@ const SKIPS: [(SkipReason, &str); 4] = [
     (
         SkipReason::AutoUpdateOff,
         "its settings keep automation away, and nobody named it",
+    ),
+    (
+        SkipReason::Removed,
+        "it was removed after the plan was confirmed",
     ),
 ];
 

@@ -7,16 +7,20 @@
 //! serve the real run, the simulation and the tests.
 
 mod admission;
+mod end;
 mod plan;
 mod policy;
 mod rollback;
 mod simulate;
+mod soak;
+mod span;
 mod state;
 mod step;
 mod table;
 mod verb;
 mod view;
-mod waits;
+mod wait;
+mod wave;
 mod world;
 
 pub(crate) use admission::{refused, request_of};
@@ -27,6 +31,8 @@ pub use plan::{
 pub use policy::{Canaries, InFlight, Offline, OnFailure, Policy, RollBack, Stage};
 pub(crate) use simulate::simulate_watched;
 pub use simulate::{Foresight, SimulatedEvent, Simulation, SimulationStep, simulate};
+pub use span::WaitSpan;
+pub(crate) use span::Waits;
 pub use state::{
     HostRun, HostStage, RolledBack, Rollout, RolloutState, Standing, Stop, Wait, WaitCode,
 };
@@ -38,8 +44,6 @@ pub use table::{
 pub use verb::{Verb, VerbError, VerbName};
 pub(crate) use view::word;
 pub use view::{RolloutHostView, RolloutTotals, RolloutView};
-pub use waits::WaitSpan;
-pub(crate) use waits::Waits;
 pub use world::{Ended, Health, May, WayBack, World};
 
 pub use crate::ids::{PlanId, RolloutId};

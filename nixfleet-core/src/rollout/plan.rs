@@ -36,6 +36,17 @@ pub struct ConfirmedHosts {
     pub hosts: Vec<HostId>,
     /// Who is left out, and stays it.
     pub left_out: Vec<SkippedHost>,
+    /// Who of those that take part are the canaries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub canaries: Vec<HostId>,
+}
+
+impl ConfirmedHosts {
+    /// Who was removed since.
+    fn removed<'s>(&'s self, context: &'s PlanContext<'_>) -> impl Iterator<Item = &'s HostId> {
+        let known = |host: &HostId| context.hosts.iter().any(|one| one.host == host);
+        self.hosts.iter().filter(move |host| !known(host))
+    }
 }
 
 /// What kind of job it is.
@@ -166,6 +177,8 @@ pub enum SkipReason {
     NeverSeen,
     /// Its settings keep automation away.
     AutoUpdateOff,
+    /// It was removed after the plan was confirmed.
+    Removed,
 }
 
 impl SkipReason {
@@ -173,7 +186,7 @@ impl SkipReason {
     #[must_use]
     pub const fn on_purpose(self) -> bool {
         match self {
-            SkipReason::Held | SkipReason::AutoUpdateOff => true,
+            SkipReason::Held | SkipReason::AutoUpdateOff | SkipReason::Removed => true,
             SkipReason::Offline | SkipReason::NeverSeen => false,
         }
     }
@@ -271,7 +284,14 @@ pub fn plan(ask: &Ask, context: &PlanContext<'_>) -> Result<Plan, PlanError> {
     let (asked, named) = asked_for(ask, context)?;
     let mut takes_part: Vec<&Candidate<'_>> = Vec::new();
     let mut skipped = match &ask.hosts {
-        Targets::Confirmed(confirmed) => confirmed.left_out.clone(),
+        Targets::Confirmed(confirmed) => {
+            let removed = confirmed.removed(context).map(|host| SkippedHost {
+                host: host.clone(),
+                reason: SkipReason::Removed,
+                subject: None,
+            });
+            confirmed.left_out.iter().cloned().chain(removed).collect()
+        }
         Targets::All | Targets::List(_) | Targets::Selector(_) => Vec::new(),
     };
     for candidate in asked {
@@ -290,7 +310,7 @@ pub fn plan(ask: &Ask, context: &PlanContext<'_>) -> Result<Plan, PlanError> {
     takes_part.sort_by_key(|one| (one.runs_server, one.priority, one.host));
     let waves = match &ask.kind {
         AskKind::Pipeline(_) => vec![wave(&takes_part, false)],
-        AskKind::Rollout => waves(&ask.policy, &takes_part, &skipped, context)?,
+        AskKind::Rollout => waves(ask, &takes_part, &skipped, context)?,
     };
     let mut plan = Plan {
         id: PlanId::from_bytes([0; 32]),
@@ -390,7 +410,7 @@ fn asked_for<'c, 'a>(
     ask: &Ask,
     context: &'c PlanContext<'a>,
 ) -> Result<(Vec<&'c Candidate<'a>>, bool), PlanError> {
-    let named = match &ask.hosts {
+    let (named, confirmed) = match &ask.hosts {
         Targets::All => {
             let online = |one: &&Candidate<'_>| context.is_connected(one.presence);
             return Ok((context.hosts.iter().filter(online).collect(), false));
@@ -399,14 +419,18 @@ fn asked_for<'c, 'a>(
             let selected = |one: &&Candidate<'_>| selector.matches(&one.labels);
             return Ok((context.hosts.iter().filter(selected).collect(), false));
         }
-        Targets::List(hosts) => hosts,
-        Targets::Confirmed(confirmed) => &confirmed.hosts,
+        Targets::List(hosts) => (hosts, false),
+        Targets::Confirmed(confirmed) => (&confirmed.hosts, true),
     };
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
     for host in named {
-        let one = context.hosts.iter().find(|one| one.host == host);
-        let one = one.ok_or_else(|| PlanError::UnknownHost(host.clone()))?;
+        let one = match context.hosts.iter().find(|one| one.host == host) {
+            Some(one) => one,
+            // Nobody is there who could confirm another plan: it is told as left out.
+            None if confirmed => continue,
+            None => return Err(PlanError::UnknownHost(host.clone())),
+        };
         if seen.insert(host) {
             found.push(one);
         }
@@ -450,12 +474,12 @@ fn wave(hosts: &[&Candidate<'_>], canary: bool) -> PlannedWave {
 
 /// Canaries, then one wave for each priority, then the host that runs the server (law D19).
 fn waves(
-    policy: &Policy,
+    ask: &Ask,
     hosts: &[&Candidate<'_>],
     skipped: &[SkippedHost],
     context: &PlanContext<'_>,
 ) -> Result<Vec<PlannedWave>, PlanError> {
-    let canaries = canaries(policy, hosts, skipped, context)?;
+    let canaries = canaries(ask, hosts, skipped, context)?;
     let is_canary = |one: &Candidate<'_>| canaries.contains(one.host);
     let (first, rest): (Vec<_>, Vec<_>) = hosts.iter().copied().partition(|one| is_canary(one));
     let mut waves = Vec::new();
@@ -469,12 +493,17 @@ fn waves(
 }
 
 fn canaries(
-    policy: &Policy,
+    ask: &Ask,
     hosts: &[&Candidate<'_>],
     skipped: &[SkippedHost],
     context: &PlanContext<'_>,
 ) -> Result<BTreeSet<HostId>, PlanError> {
-    let chosen: BTreeSet<HostId> = match &policy.canaries {
+    let confirmed = match &ask.hosts {
+        Targets::Confirmed(confirmed) => Some(confirmed.as_ref()),
+        Targets::All | Targets::List(_) | Targets::Selector(_) => None,
+    };
+    let was_canary = |host: &HostId| confirmed.is_some_and(|own| own.canaries.contains(host));
+    let chosen: BTreeSet<HostId> = match &ask.policy.canaries {
         Canaries::None => return Ok(BTreeSet::new()),
         Canaries::Flagged => {
             let flagged = hosts.iter().filter(|one| one.canary);
@@ -484,7 +513,7 @@ fn canaries(
             }
             let left_out = skipped.iter().filter(|skipped| {
                 let is = |one: &&Candidate<'_>| one.host == &skipped.host && one.canary;
-                context.hosts.iter().any(|one| is(&one))
+                was_canary(&skipped.host) || context.hosts.iter().any(|one| is(&one))
             });
             let left_out: Vec<SkippedHost> = left_out.cloned().collect();
             if chosen.is_empty() && !left_out.is_empty() {
@@ -507,7 +536,7 @@ fn canaries(
         }
         Canaries::Hosts(named) => {
             for host in named {
-                if !context.hosts.iter().any(|one| one.host == host) {
+                if !was_canary(host) && !context.hosts.iter().any(|one| one.host == host) {
                     return Err(PlanError::UnknownHost(host.clone()));
                 }
             }

@@ -148,6 +148,17 @@ pub enum RollBack {
     AllHostsAndRevert,
 }
 
+impl RollBack {
+    /// The same, or every host.
+    #[must_use]
+    pub const fn at_least_all(self) -> Self {
+        match self {
+            RollBack::None | RollBack::FailedHosts | RollBack::AllHosts => RollBack::AllHosts,
+            RollBack::AllHostsAndRevert => RollBack::AllHostsAndRevert,
+        }
+    }
+}
+
 /// What happens to hosts that are not connected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::span::{WaitSpan, Waits};
 use super::state::{Rollout, RolloutState};
 use super::step::Act;
 use super::view::RolloutView;
-use super::waits::{WaitSpan, Waits};
 use super::world::{Ended, World};
 use crate::ids::{CommandId, HostId};
 use crate::op::Op;

@@ -123,6 +123,8 @@ pub enum WaitCode {
     OtherRollout,
     /// The rollout ends as soon as what runs has ended.
     Stopping,
+    /// What it runs was not told since its last command: nobody knows whether it has to go back.
+    SystemNotSeen,
 }
 
 /// Why a host waits.
@@ -191,12 +193,46 @@ pub enum RolledBack {
     Running(CommandId),
     /// Done.
     Done,
-    /// It runs what it ran before anyway.
+    /// It is proven to run what it ran before anyway.
     NotNeeded,
-    /// It could not be done, and why.
+    /// It was tried and did not succeed, and why.
     Failed(String),
     /// It was not tried, because another one failed.
     Abandoned,
+    /// Nobody could tell what it runs, so nothing was tried, and why.
+    Unproven(String),
+    /// There was no way back, so nothing was tried, and why.
+    NotPossible(String),
+}
+
+impl RolledBack {
+    /// Why the host may still run the target, if so.
+    #[must_use]
+    pub fn why_not_back(&self) -> Option<&str> {
+        match self {
+            RolledBack::Failed(why) | RolledBack::Unproven(why) | RolledBack::NotPossible(why) => {
+                Some(why)
+            }
+            RolledBack::Abandoned => Some("given up, because another rollback failed"),
+            RolledBack::Pending
+            | RolledBack::Running(_)
+            | RolledBack::Done
+            | RolledBack::NotNeeded => None,
+        }
+    }
+
+    /// Whether nothing was tried, so that a person may ask for it again (law D14).
+    #[must_use]
+    pub const fn was_not_tried(&self) -> bool {
+        match self {
+            RolledBack::Abandoned | RolledBack::Unproven(_) | RolledBack::NotPossible(_) => true,
+            RolledBack::Pending
+            | RolledBack::Running(_)
+            | RolledBack::Done
+            | RolledBack::NotNeeded
+            | RolledBack::Failed(_) => false,
+        }
+    }
 }
 
 /// One host of a rollout.
@@ -230,6 +266,26 @@ pub struct HostRun {
     /// How far bringing it back has got, if that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_back: Option<RolledBack>,
+}
+
+impl HostRun {
+    /// Whether it could be asked to go back to what it ran before: this rollout changed it, and has
+    /// not tried that yet.
+    #[must_use]
+    pub fn can_go_back(&self) -> bool {
+        let open = self.rolled_back.as_ref();
+        self.before.is_some() && open.is_none_or(RolledBack::was_not_tried)
+    }
+
+    /// Whether this rollout changed it, and has not brought it back.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        let back = matches!(
+            self.rolled_back,
+            Some(RolledBack::Done | RolledBack::NotNeeded)
+        );
+        self.before.is_some() && !back
+    }
 }
 
 /// Why a rollout starts nothing more. What runs may end.
@@ -315,6 +371,16 @@ pub struct Rollout {
     pub after: Option<RolloutState>,
     /// Whether the update is to be reverted in the repository.
     pub revert_wanted: bool,
+    /// Whether the forge is still to be asked for that, once the rollout has ended and no other job
+    /// is open.
+    #[serde(default)]
+    pub revert_due: bool,
+    /// Whether a person wants everything back as soon as what runs has ended.
+    #[serde(default)]
+    pub back_wanted: bool,
+    /// Whether the target was put in quarantine, because hosts are to go back.
+    #[serde(default)]
+    pub quarantined: bool,
     /// Its hosts.
     pub hosts: BTreeMap<HostId, HostRun>,
     /// How long each stage took.
@@ -371,6 +437,9 @@ impl Rollout {
             superseded_by: None,
             after: None,
             revert_wanted: false,
+            revert_due: false,
+            back_wanted: false,
+            quarantined: false,
             hosts: plan.hosts().map(run).collect(),
             times: vec![StageTime::default(); plan.ops.len()],
             due: None,
@@ -385,6 +454,7 @@ impl Rollout {
             return;
         }
         self.visible_by = self.visible_by.max(now + VISIBLE_BOUND);
+        self.revert_due |= self.revert_wanted;
         if let Some(soak) = &mut self.soak {
             soak.began = now;
             soak.good_since = None;
@@ -394,7 +464,12 @@ impl Rollout {
             let code = run.wait.as_ref().map(|wait| wait.code);
             let comes_back = matches!(
                 code,
-                Some(WaitCode::Offline | WaitCode::RemoteUnreadable | WaitCode::DesiredNotVisible)
+                Some(
+                    WaitCode::Offline
+                        | WaitCode::RemoteUnreadable
+                        | WaitCode::DesiredNotVisible
+                        | WaitCode::SystemNotSeen
+                )
             );
             if comes_back {
                 run.since = now;
@@ -406,6 +481,12 @@ impl Rollout {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         self.due.filter(|_| !self.state.is_terminal())
+    }
+
+    /// Whether it has ended, and nothing that it wants is still to be done.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        self.state.is_terminal() && !self.revert_due
     }
 
     /// Whether it is at work on a host, or will be.

@@ -109,6 +109,7 @@ pub const WAITS: &[WaitRow] = &[
     WaitRow { code: W::CheckoutNotReady, meaning: "its checkout is not seen to be at the target", bound: Some(minutes(10)) },
     WaitRow { code: W::OtherRollout, meaning: "another rollout is at work on it", bound: Some(days(8)) },
     WaitRow { code: W::Stopping, meaning: "the rollout ends when what runs has ended", bound: None },
+    WaitRow { code: W::SystemNotSeen, meaning: "what it runs was not told since its last command", bound: Some(minutes(10)) },
 ];
 
 /// Every verb, in the order of its declaration.
@@ -174,7 +175,7 @@ mod tests {
         assert!(STATES.iter().all(|row| row.state.row().state == row.state));
         assert!(WAITS.iter().all(|row| row.code.row().code == row.code));
         assert!(VERBS.iter().all(|row| row.verb.row().verb == row.verb));
-        assert_eq!((STATES.len(), WAITS.len(), VERBS.len()), (10, 16, 7));
+        assert_eq!((STATES.len(), WAITS.len(), VERBS.len()), (10, 17, 7));
         assert!(
             VERBS
                 .iter()

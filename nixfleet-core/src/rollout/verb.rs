@@ -6,7 +6,7 @@ use super::RollBack;
 use super::state::{HostStage, Rollout, RolloutState, Stop};
 use super::table::VERBS;
 use super::view::word;
-use crate::ids::HostId;
+use crate::ids::{HostId, RolloutId};
 use crate::time::Timestamp;
 
 /// What a person wants.
@@ -89,6 +89,17 @@ pub enum VerbError {
     /// There is nothing to bring back.
     #[error("this rollout has changed no host that could still be rolled back")]
     NothingChanged,
+    /// A later rollout of another target is the last word on a host.
+    #[error(
+        "rollout {rollout} has brought something else to {host} since: roll that one back first, or \
+         start a new rollout"
+    )]
+    Overtaken {
+        /// The later one.
+        rollout: RolloutId,
+        /// A host of both.
+        host: HostId,
+    },
 }
 
 impl Rollout {
@@ -233,8 +244,10 @@ impl Rollout {
         if !self.can_roll_back() {
             return Err(VerbError::NothingChanged);
         }
+        self.quarantined = false;
         if !self.state.is_terminal() {
             // A canary that failed stays the reason; what runs ends first.
+            self.back_wanted = true;
             if self.stop != Some(Stop::CanaryFailed) {
                 self.stop = Some(Stop::RollBack);
                 self.message = Some("rolled back by a person".to_owned());
@@ -253,9 +266,12 @@ impl Rollout {
             | RolloutState::Cancelled
             | RolloutState::Superseded => RolloutState::Failed,
         };
+        // What was said of a rollback that is asked for again would not be true for long.
+        let again = self.hosts.values().any(|run| run.rolled_back.is_some());
         self.message = self
             .message
             .take()
+            .filter(|_| !again)
             .or(Some("rolled back by a person".to_owned()));
         self.active_since = now;
         self.end_or_roll_back(end, RollBack::AllHosts, now);

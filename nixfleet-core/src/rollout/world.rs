@@ -30,12 +30,16 @@ pub enum Health {
 }
 
 /// How a host gets back to what it ran before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WayBack {
     /// By a rollback to this generation, which it lists.
     Generation(u64),
-    /// It runs that already.
+    /// It runs that already, and that is proven: it is connected, runs no command, and told of its
+    /// system after everything that was started on it had ended.
     NotNeeded,
+    /// Nobody can tell now what it runs, and why: what was seen last may be older than what was
+    /// started on it.
+    Unproven(Wait),
     /// It does not list it (law D13), or nobody knows what it was.
     Impossible(&'static str),
 }
@@ -63,7 +67,7 @@ pub trait World {
     fn health(&self, host: &HostId, target: Option<&Target>, tested: bool) -> Health;
     /// What a host runs now.
     fn standing(&self, host: &HostId) -> Standing;
-    /// How it gets back to that.
+    /// How it gets back to that. What is not proven is [`WayBack::Unproven`].
     fn way_back(&self, host: &HostId, before: &Standing) -> WayBack;
     /// The desired state, if it is known whole.
     fn desired(&self) -> Option<Target>;

@@ -59,9 +59,26 @@ impl Updates {
                 self.gates.quarantine(known.lock_hash()),
             ),
             (AutoGate::Window, self.gates.window()),
+            (AutoGate::Rollout, self.gates.rollout()),
             (AutoGate::Idle, idle),
             (AutoGate::FirstTry, first_try),
         ]
+    }
+
+    /// Whether an automatic merge waits until its rollout can start.
+    #[must_use]
+    pub(crate) fn waits_for_its_rollout(&self) -> bool {
+        let is_on = self.policy.auto_merge && self.open_job().is_none();
+        is_on && self.gates.rollout.is_some() && self.current().is_some()
+    }
+
+    /// What an automatic merge deploys.
+    pub(crate) fn automatic_deploy(rollout: RolloutId) -> Deploy {
+        Deploy {
+            rollout,
+            hosts: Targets::All,
+            policy: Deploy::default_policy(),
+        }
     }
 
     /// Starts the automatic merge of the current pull request if nothing stands in its way. The job
@@ -75,11 +92,7 @@ impl Updates {
         let gates = self.auto_gates(known, &judgement);
         let (number, head, title) = (known.pr.number, known.pr.head, known.pr.title.clone());
         if gates.iter().all(|(_, finding)| finding.is_pass()) {
-            let deploy = Some(Deploy {
-                rollout: rollout_id(number, head, now),
-                hosts: Targets::All,
-                policy: Deploy::default_policy(),
-            });
+            let deploy = Some(Self::automatic_deploy(rollout_id(number, head, now)));
             let work = Work::Merge { head, deploy };
             let (because, actor) = (Because::First, Actor::Automation(AUTO_MERGE.to_owned()));
             let stage = Stage::Reading { because, at: now };

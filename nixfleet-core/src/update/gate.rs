@@ -31,6 +31,8 @@ gates! {
     Quarantine = "quarantine", "the lock it would bring is not quarantined";
     /// Inside a window.
     Window = "window", "a maintenance window for routine work is open, or none is configured";
+    /// Its rollout can start.
+    Rollout = "rollout", "the rollout that follows could start now, and no revert waits for its turn";
     /// Nothing else under way.
     Idle = "idle", "no other merge or revert is under way";
     /// Not tried before.
@@ -44,6 +46,8 @@ pub struct Gates {
     pub quarantined: BTreeMap<LockHash, String>,
     /// Whether a maintenance window for routine work of the fleet is open.
     pub window: WindowState,
+    /// Why the rollout that follows could not start now, or should not.
+    pub rollout: Option<String>,
 }
 
 impl Default for Gates {
@@ -51,6 +55,7 @@ impl Default for Gates {
         Self {
             quarantined: BTreeMap::new(),
             window: WindowState::Open,
+            rollout: None,
         }
     }
 }
@@ -60,6 +65,13 @@ impl Gates {
         match lock.and_then(|lock| self.quarantined.get(&lock)) {
             Some(why) => Finding::Fail(format!("its lock is quarantined: {why}")),
             None => Finding::Pass("its lock is not quarantined".to_owned()),
+        }
+    }
+
+    pub(super) fn rollout(&self) -> Finding {
+        match &self.rollout {
+            Some(why) => Finding::Fail(format!("its rollout could not start: {why}")),
+            None => Finding::Pass("its rollout could start now".to_owned()),
         }
     }
 

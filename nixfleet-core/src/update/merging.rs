@@ -245,6 +245,7 @@ impl Updates {
         let gates = [
             self.gates.quarantine(known.lock_hash()),
             self.gates.window(),
+            self.gates.rollout(),
         ];
         let closed = gates.iter().find(|finding| !finding.is_pass())?;
         Some(closed.why().to_owned())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::header::{AUTHORIZATION, COOKIE, ORIGIN, SET_COOKIE};
 use http::{Method, StatusCode};
-use nixfleet_core::{CommandId, Compartment, HostId, Op, Status};
+use nixfleet_core::{CommandId, CommitId, Compartment, HostId, Op, Status};
 use serde_json::{Value, json};
 
 use super::error::{DemoError, DemoResult};
@@ -216,6 +216,24 @@ impl Api {
                 outcome(result).ok_or_else(|| wrong(path, &format!("not a result: {result}")))
             })
             .collect()
+    }
+
+    /// Ends the hold on a host, and the quarantine of a commit.
+    ///
+    /// # Errors
+    /// [`DemoError::Answer`].
+    pub async fn forgive(&self, host: &str, commit: CommitId) -> DemoResult<()> {
+        let lift = json!({ "commit": commit.to_string(), "reason": "the host is good again" });
+        for (path, body) in [
+            (format!("/api/v1/hosts/{host}/release"), None),
+            ("/api/v1/quarantine/lift".to_owned(), Some(&lift)),
+        ] {
+            let answer = self.request(Method::POST, &path, body).await?;
+            if !answer.status.is_success() {
+                return Err(answer.unexpected(&format!("POST {path}")));
+            }
+        }
+        Ok(())
     }
 
     /// Stops what runs on a host.

@@ -150,6 +150,10 @@ impl<'a> Player<'a> {
                 .write_program(&format!("hosts/{host}/tests/10-answers.sh"), TEST_SCRIPT),
             Act::Run(op, hosts) => self.run(op, hosts, Phase::Success).await,
             Act::RunUntil(op, host, phase) => self.run(op, &[host], phase).await,
+            Act::Forgive(host) => {
+                let commit = self.world.upstream.remote().head()?;
+                self.world.api()?.forgive(host, commit).await
+            }
             Act::Tell(host, command, habit) => self.world.host(host)?.tell(command, habit),
             Act::Cut => self.world.upstream.remote().cut(),
             Act::Restore => self.world.upstream.remote().restore(),

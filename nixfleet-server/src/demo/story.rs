@@ -35,6 +35,8 @@ pub enum Act {
     Run(Op, &'static [&'static str]),
     /// An operation runs on a host and ends otherwise.
     RunUntil(Op, &'static str, Phase),
+    /// A host is released, and what it was brought back from is deployed by automations again.
+    Forgive(&'static str),
     /// A command of a host changes its habit.
     Tell(&'static str, HostCommand, Habit),
     /// The remote cannot be reached any more.
@@ -186,8 +188,8 @@ pub const STORY: &[Step] = &[
         then: &[(WEB, S::RolledBack)],
     },
     Step {
-        caption: "It rolls forward again and passes its tests: everything is as it should be",
-        acts: &[Act::Run(Op::Switch, &[WEB]), Act::Run(Op::Test, &[WEB])],
+        caption: "It is released, rolls forward again and passes its tests: everything is as it should be",
+        acts: &[Act::Forgive(WEB), Act::Run(Op::Switch, &[WEB]), Act::Run(Op::Test, &[WEB])],
         then: &[(WEB, S::Current)],
     },
 ];

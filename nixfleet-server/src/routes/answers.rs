@@ -232,7 +232,8 @@ fn verb_refused(why: &VerbError) -> Problem {
         | VerbError::NotWaiting(..)
         | VerbError::Canary(_)
         | VerbError::NothingFailed
-        | VerbError::NothingChanged => Problem::new(
+        | VerbError::NothingChanged
+        | VerbError::Overtaken { .. } => Problem::new(
             StatusCode::CONFLICT,
             "verb_refused",
             "The rollout cannot do that now",

@@ -46,6 +46,7 @@ export const WAITS = {
   "checkout-not-ready": "its checkout is not seen at the target",
   "other-rollout": "another rollout is at work on it",
   stopping: "the rollout ends when what runs has ended",
+  "system-not-seen": "what it runs was not told since its last command",
 };
 
 /** What the moment of a wait means, where it is not the end of it. @type {Record<string, string>} */
@@ -57,6 +58,7 @@ const SKIPS = {
   offline: "offline",
   "never-seen": "its agent was never connected",
   "auto-update-off": "its settings keep automation away",
+  removed: "removed after the plan was confirmed",
 };
 
 /** @type {Record<string, { name: string, kind: string, asks: string, does: string, confirm?: string }>} */

@@ -16,7 +16,7 @@ use nixfleet_core::notice::Notice;
 use nixfleet_core::rollout::{Ask, Rollout, RolloutState, Targets, Verb};
 use nixfleet_core::sync::{Deltas, Replica, ServerMessage, parts};
 use nixfleet_core::update::{
-    ForgeAnswer, ForgeCall, MergeAnswer, PrNumber, PrState, RevertAnswer, UpdatePolicy,
+    ForgeAnswer, ForgeCall, MergeAnswer, PrNumber, PrState, PullRequest, RevertAnswer, UpdatePolicy,
 };
 use nixfleet_core::wire::agent::{AgentFrame, ServerFrame};
 use nixfleet_core::wire::{agent_message, decode_agent_frame, decode_server_frame, server_order};
@@ -63,6 +63,16 @@ pub fn takes(op: Op) -> Duration {
     Duration::from_secs(own.map_or(10, |(_, seconds)| *seconds))
 }
 
+/// Newer than the first one, and as good.
+fn second_pull_request() -> PullRequest {
+    let pr = benign();
+    PullRequest {
+        number: PrNumber(43),
+        created_at: pr.created_at + Duration::from_secs(60),
+        ..pr
+    }
+}
+
 pub struct Field {
     pub now: Timestamp,
     pub fleet: Fleet,
@@ -78,6 +88,8 @@ pub struct Field {
     pub frames: Vec<(Timestamp, HostId, Op, CommandId, Option<Target>)>,
     /// What fails.
     pub fails: BTreeSet<(usize, Op)>,
+    /// What takes another time than usual.
+    pub slow: BTreeMap<(usize, Op), Duration>,
     /// Who cannot connect.
     pub away: BTreeSet<usize>,
     /// Calls of the fleet so far, and the one after whose storing the server crashes.
@@ -86,8 +98,12 @@ pub struct Field {
     /// Merges that the forge made, and reverts.
     pub merged: Vec<ForgeCall>,
     pub reverted: Vec<ForgeCall>,
+    /// Whether the forge lists a second, newer pull request.
+    pub second: bool,
+    /// Pull requests about which the forge does not answer.
+    pub mute: BTreeSet<PrNumber>,
     tests_after_switch: bool,
-    updates: Option<UpdatePolicy>,
+    pub updates: Option<UpdatePolicy>,
     remote: u64,
     connection_of: BTreeMap<usize, ConnectionId>,
     connections: u64,
@@ -133,6 +149,7 @@ impl Field {
             spawned: Vec::new(),
             frames: Vec::new(),
             fails: BTreeSet::new(),
+            slow: BTreeMap::new(),
             away: BTreeSet::new(),
             calls: 0,
             crash_at: None,
@@ -140,6 +157,8 @@ impl Field {
             updates,
             merged: Vec::new(),
             reverted: Vec::new(),
+            second: false,
+            mute: BTreeSet::new(),
             remote: 1,
             connection_of: BTreeMap::new(),
             connections: 0,
@@ -243,8 +262,17 @@ impl Field {
         }
     }
 
-    /// A forge with one pull request, whose merge is commit 2.
+    /// A forge with a pull request whose merge is commit 2, and perhaps a second one.
     fn forge(&mut self, call: ForgeCall) {
+        let asked = match &call {
+            ForgeCall::List => None,
+            ForgeCall::Read { number }
+            | ForgeCall::Merge { number, .. }
+            | ForgeCall::Revert { number, .. } => Some(*number),
+        };
+        if asked.is_some_and(|number| self.mute.contains(&number)) {
+            return;
+        }
         let number = PrNumber(42);
         let mut pr = benign();
         if !self.merged.is_empty() {
@@ -255,7 +283,11 @@ impl Field {
         let answer = match call {
             ForgeCall::List => {
                 let open = (pr.state == PrState::Open).then_some(pr);
-                ForgeAnswer::Listed(Ok(open.into_iter().collect()))
+                let second = self.second.then(second_pull_request);
+                ForgeAnswer::Listed(Ok(open.into_iter().chain(second).collect()))
+            }
+            ForgeCall::Read { number } if number == PrNumber(43) => {
+                ForgeAnswer::Read(number, Ok(Some(Box::new(second_pull_request()))))
             }
             ForgeCall::Read { number } => ForgeAnswer::Read(number, Ok(Some(Box::new(pr)))),
             ForgeCall::Merge { .. } => {
@@ -320,7 +352,8 @@ impl Field {
                         u64::from_str_radix(&target.commit.to_string(), 16).unwrap()
                     };
                     self.spawned.push((self.now, host(index), op, command));
-                    let ends = self.now + takes(op);
+                    let slow = self.slow.get(&(index, op)).copied();
+                    let ends = self.now + slow.unwrap_or_else(|| takes(op));
                     self.machines[index].spawn(command, op, target.map(number), ends);
                 }
                 AgentEffect::Attach { .. } | AgentEffect::Reboot(_) => {}
@@ -532,6 +565,16 @@ impl Field {
         outcomes.remove(0).outcome.map(|_| id)
     }
 
+    /// Removes a host; only one that is away can be.
+    pub fn remove(&mut self, index: usize) -> Result<(), nixfleet_core::admission::Refusal> {
+        let mut dispatch = Dispatch::new(Op::Remove, vec![(host(index), self.fresh_id())]);
+        dispatch.confirmed = true;
+        let Reply::Dispatched(mut outcomes) = self.ask(Request::Dispatch(dispatch)) else {
+            panic!("a dispatch is answered as one")
+        };
+        outcomes.remove(0).outcome.map(|_| ())
+    }
+
     pub fn everybody(&self) -> Targets {
         Targets::List((0..self.machines.len()).map(host).collect())
     }
@@ -547,7 +590,26 @@ impl Field {
     }
 
     pub fn verb(&mut self, verb: Verb) -> Reply {
-        self.ask(Request::Rollout { id: ROLLOUT, verb })
+        self.verb_on(ROLLOUT, verb)
+    }
+
+    pub fn verb_on(&mut self, id: RolloutId, verb: Verb) -> Reply {
+        self.ask(Request::Rollout { id, verb })
+    }
+
+    /// Until a condition holds, within so many seconds.
+    pub fn run_until_it(&mut self, seconds: u64, holds: impl Fn(&Field) -> bool) {
+        let end = self.now + Duration::from_secs(seconds);
+        while !holds(self) {
+            let next = self.next().unwrap();
+            assert!(
+                next <= end,
+                "not in time: {:#?}",
+                self.fleet.rollouts().collect::<Vec<_>>()
+            );
+            self.now = self.now.max(next);
+            self.happen();
+        }
     }
 
     pub fn rollout(&self) -> &Rollout {

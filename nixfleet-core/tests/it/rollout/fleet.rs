@@ -149,14 +149,22 @@ fn simulate_and_the_real_run_give_the_same_sequence() {
                 ..Policy::default()
             },
         ),
+        (
+            Some((2, Op::Switch)),
+            Policy {
+                roll_back: RollBack::AllHosts,
+                ..one_by_one()
+            },
+        ),
     ] {
         let mut field = Field::new(4);
         canary(&mut field, 0);
         field.remote(2);
+        let rolls_back = policy.roll_back != RollBack::None;
         let ask = ask(&field, policy);
         let mut assumptions = Assumptions::default();
         for index in 0..4 {
-            for op in STAGES {
+            for op in STAGES.into_iter().chain([Op::Rollback]) {
                 assumptions.hosts.push(Assumption {
                     host: host(index),
                     op: Some(op),
@@ -198,6 +206,9 @@ fn simulate_and_the_real_run_give_the_same_sequence() {
             .collect();
         assert_eq!(foreseen, real);
         assert_eq!(told.end.state, field.state());
+        let backs = real.iter().filter(|(_, _, op)| *op == Op::Rollback).count();
+        let expected = if rolls_back { 2 } else { 0 };
+        assert_eq!(backs, expected);
     }
 }
 

@@ -64,6 +64,8 @@ pub struct Host {
     /// Whether its canary evidence is good, once it runs the target.
     pub ill: bool,
     pub tests_off: bool,
+    /// It does not list what it ran before.
+    pub no_way_back: bool,
 }
 
 /// Hosts and what the source shows.
@@ -188,7 +190,10 @@ impl World for Hosts {
         }
     }
 
-    fn way_back(&self, _: &HostId, before: &Standing) -> WayBack {
+    fn way_back(&self, host: &HostId, before: &Standing) -> WayBack {
+        if self.all[host].no_way_back {
+            return WayBack::Impossible("it does not list what it ran before any more");
+        }
         before
             .generation
             .map_or(WayBack::Impossible("not known"), WayBack::Generation)

@@ -65,6 +65,7 @@ class WaitCode(str, Enum):
     CHECKOUT_NOT_READY = "checkout-not-ready"
     OTHER_ROLLOUT = "other-rollout"
     STOPPING = "stopping"
+    SYSTEM_NOT_SEEN = "system-not-seen"
 
 
 class SkipReason(str, Enum):
@@ -74,6 +75,7 @@ class SkipReason(str, Enum):
     OFFLINE = "offline"
     NEVER_SEEN = "never-seen"
     AUTO_UPDATE_OFF = "auto-update-off"
+    REMOVED = "removed"
 
 
 class RolloutEvent(str, Enum):

@@ -297,6 +297,7 @@ async fn updates_and_settings_come_back_as_they_were() {
             .unwrap(),
         ],
         last_hold: 9,
+        ..FleetSettings::default()
     };
     let mut again = merged(1);
     again.title = "told once more".into();
