@@ -3,6 +3,7 @@
 mod held_back;
 mod last_ended;
 mod notices;
+mod proof;
 
 use std::collections::VecDeque;
 use std::time::Duration;

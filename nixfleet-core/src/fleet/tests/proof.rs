@@ -1,0 +1,112 @@
+//! When what a host told of its system proves that it needs no rollback (law D14).
+
+use super::super::world::FleetWorld;
+use super::*;
+use crate::rollout::{Standing, WaitCode, WayBack, World as _};
+use crate::window::ActionClass;
+
+fn host() -> HostId {
+    HOST.parse().unwrap()
+}
+
+fn standing(world: &World) -> Standing {
+    rollout(world).standing(&host())
+}
+
+fn rollout(world: &World) -> FleetWorld<'_> {
+    FleetWorld {
+        fleet: &world.fleet,
+        id: RolloutId::from_bytes([9; 16]),
+        class: ActionClass::Routine,
+        active_since: world.now,
+    }
+}
+
+fn way_back(world: &World, before: &Standing) -> WayBack {
+    rollout(world).way_back(&host(), before)
+}
+
+/// The reason to wait, if nothing is proven.
+fn unproven(world: &World, before: &Standing) -> Option<WaitCode> {
+    match way_back(world, before) {
+        WayBack::Unproven(wait) => Some(wait.code),
+        WayBack::NotNeeded | WayBack::Generation(_) | WayBack::Impossible(_) => None,
+    }
+}
+
+#[test]
+fn d14_only_what_is_told_after_everything_has_ended_is_proof() {
+    let mut world = current();
+    let before = standing(&world);
+    assert_eq!(way_back(&world, &before), WayBack::NotNeeded);
+
+    // A command is under way: what was seen before it proves nothing, nor what is seen meanwhile.
+    world.remote('b');
+    world.run(Op::Pull);
+    assert_eq!(
+        way_back(&world, &before),
+        WayBack::NotNeeded,
+        "a result tells"
+    );
+    world.hold_jobs = true;
+    world.ask(Op::Switch).unwrap();
+    assert_eq!(unproven(&world, &before), Some(WaitCode::Busy));
+    world.pass(20);
+    assert_eq!(unproven(&world, &before), Some(WaitCode::Busy));
+    let open = world.fleet.hosts[&host()].open.clone();
+
+    // Nobody tracks it any more, and the agent has not said a word since.
+    for id in open {
+        world.fleet.commands.remove(&id);
+    }
+    let own = world.fleet.hosts.get_mut(&host()).unwrap();
+    own.open.clear();
+    assert_eq!(
+        unproven(&world, &before),
+        Some(WaitCode::Busy),
+        "its agent does"
+    );
+    world.fleet.hosts.get_mut(&host()).unwrap().agent_runs = None;
+    assert_eq!(unproven(&world, &before), Some(WaitCode::SystemNotSeen));
+    world.pass(6);
+    assert_eq!(
+        unproven(&world, &before),
+        Some(WaitCode::Busy),
+        "it told so"
+    );
+
+    world.hold_jobs = false;
+    world.run_jobs();
+    let after = standing(&world);
+    assert_ne!(after, before);
+    assert!(matches!(way_back(&world, &before), WayBack::Generation(_)));
+    assert_eq!(way_back(&world, &after), WayBack::NotNeeded);
+}
+
+#[test]
+fn d14_nothing_is_proven_of_a_host_that_is_away_or_was_not_heard_of_since_the_start() {
+    let mut world = current();
+    let before = standing(&world);
+    world.disconnect();
+    assert_eq!(unproven(&world, &before), Some(WaitCode::Offline));
+    // Whatever is stored says what was, also about a host that was connected when it was stored.
+    for connected in [false, true] {
+        let mut world = current();
+        if !connected {
+            world.disconnect();
+        }
+        let (fleet, _) = Fleet::restore(config(), world.stored.clone(), world.now);
+        world.fleet = fleet;
+        assert_eq!(unproven(&world, &before), Some(WaitCode::Offline));
+        let nobody = Standing::default();
+        assert!(matches!(way_back(&world, &nobody), WayBack::Impossible(_)));
+    }
+    let mut world = current();
+    world.restart_server();
+    world.pass(60);
+    assert_eq!(
+        way_back(&world, &before),
+        WayBack::NotNeeded,
+        "it registered again"
+    );
+}
