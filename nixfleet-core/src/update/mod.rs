@@ -3,20 +3,26 @@
 //!
 //! Refuses to decide by labels, titles or texts of a pull request: those only make it visible.
 
+mod asking;
 mod auto;
 mod call;
+mod carrying;
 mod checks;
 mod compare_link;
 mod condition;
+mod following;
 mod gate;
 mod job;
+mod listing;
 mod lock_facts;
 mod machine;
 mod merging;
 mod policy;
 mod pull_request;
 mod refusal;
+mod reverting;
 mod state;
+mod step;
 mod view;
 
 pub use auto::AUTO_MERGE;
@@ -37,10 +43,7 @@ pub use job::{
     Work, job_row,
 };
 pub use lock_facts::{InputMove, LockFacts, LockMove, MAX_MOVES, PinView};
-pub use machine::{
-    AuditNote, CHECK_AGAIN, DeployOrder, LIST_PATIENCE, MAX_PAUSE, MergeOrder, PATIENCE,
-    UpdateStep, Updates,
-};
+pub use machine::{CHECK_AGAIN, LIST_PATIENCE, MAX_PAUSE, PATIENCE, Updates};
 pub use policy::{
     DEFAULT_DELAY, DEFAULT_INTERVAL, DEFAULT_LABEL, DEFAULT_TITLE_TEXT, UpdatePolicy,
 };
@@ -52,6 +55,7 @@ pub use state::{
     FailedHead, KnownPr, MAX_MERGED, MAX_OPEN, MergedUpdate, Reverted, StoredUpdates, UpdateRecord,
     UpdateState,
 };
+pub use step::{AuditNote, DeployOrder, MergeOrder, UpdateStep};
 pub use view::{
     AutoView, CheckView, ConditionView, FailingView, GateView, JobView, MergedView, PrView,
     SHOWN_MERGED, UpdatesView,
