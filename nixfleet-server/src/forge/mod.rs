@@ -4,6 +4,7 @@
 //! It only asks and tells: no status, eligibility or retry of a change is decided here.
 
 pub mod address;
+mod alike;
 pub mod budget;
 mod client;
 mod fault;

@@ -3,8 +3,10 @@
 use data_encoding::BASE64;
 use nixfleet_core::CommitId;
 use nixfleet_core::lock::MAX_LOCK_BYTES;
+use reqwest::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use url::Url;
 
 use super::RepoName;
@@ -129,6 +131,18 @@ impl Repository {
     ) -> Result<T, Fault> {
         let url = self.at(parts, query);
         self.http.get_json(url, MOST_JSON, purpose).await
+    }
+
+    /// Asks for something of this repository to be changed, once.
+    pub async fn change(
+        &self,
+        method: Method,
+        parts: &[&str],
+        body: &Value,
+    ) -> Result<Vec<u8>, Fault> {
+        let url = self.at(parts, &[]);
+        let answer = self.http.change(method, url, body, MOST_JSON).await?;
+        Ok(answer.body)
     }
 
     /// A whole list, page after page; more than `pages` of them are too many.
