@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admission::{Check, Refusal};
+use crate::credential::Credential;
 use crate::desired::{RemoteHistory, Snapshot, Unavailable};
 use crate::host::{Actor, Hold, HostSettings};
 use crate::ids::{CommandId, CommitId, ConnectionId, HostId, PlanId, RolloutId};
@@ -11,6 +12,7 @@ use crate::lifecycle::{CommandArgs, Signal, Target};
 use crate::op::Op;
 use crate::report::AgentReport;
 use crate::rollout::{Ask, Plan, PlanError, Verb, VerbError};
+use crate::time::Timestamp;
 use crate::update::{Deploy, ForgeAnswer, PrNumber, RevertKind, UpdateRefusal};
 use crate::window::{Window, WindowError, Zone};
 
@@ -58,6 +60,17 @@ pub enum Input {
     },
     /// The forge answered a call.
     Forge(ForgeAnswer),
+    /// The forge said by itself that something changed. Only a hint: the truth is asked for.
+    ForgeHint,
+    /// A credential ends at a moment, or not by itself.
+    Credential {
+        /// Which.
+        credential: Credential,
+        /// When it ends.
+        ends: Option<Timestamp>,
+        /// When it was made, where that is known.
+        made: Option<Timestamp>,
+    },
 }
 
 /// What one good reading of the remote brought.

@@ -8,6 +8,7 @@ use super::input::Reply;
 use super::turn::Turn;
 use super::{AuditRecord, Fleet, Host, HostRecord, Record};
 use crate::admission::{Request, WindowState};
+use crate::credential::CredentialWatch;
 use crate::host::Actor;
 use crate::ids::CommitId;
 use crate::lifecycle::Target;
@@ -28,6 +29,9 @@ pub struct FleetSettings {
     pub zones: BTreeMap<String, Zone>,
     /// What no automation deploys.
     pub quarantine: Vec<Quarantined>,
+    /// Credentials that end, and what people were told of that.
+    #[serde(skip_serializing_if = "CredentialWatch::is_empty")]
+    pub credentials: CredentialWatch,
 }
 
 /// A target that no automation deploys, until a person lifts it. A newer commit is another target.

@@ -1,14 +1,38 @@
 //! When the forge is asked, and what: never before it wants to be (law E6), and a call that changes
 //! something only after its intent is stored.
 
+use std::time::Duration;
+
 use super::call::ForgeCall;
 use super::job::{BETWEEN_MUTATIONS, MAX_TRIES, Stage, Work};
 use super::machine::{AuditNote, LIST_PATIENCE, PATIENCE, UpdateStep, Updates};
 use super::state::KnownPr;
 use crate::admission::WindowState;
+use crate::desired::DesiredState;
 use crate::time::Timestamp;
 
+/// The shortest time between two listings that hints of the forge lead to.
+pub const HINTS_APART: Duration = Duration::from_secs(10);
+
+/// Hints of the forge: however many come, they lead to one listing at a time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Hinted {
+    /// When the last listing began that hints led to.
+    last: Option<Timestamp>,
+    /// Hints came since then.
+    waits: bool,
+}
+
 impl Updates {
+    /// The forge hints that something changed. Hints during a listing lead to another one, because
+    /// that one may already have looked; nothing else of them counts.
+    pub fn hint(&mut self, desired: &DesiredState, now: Timestamp) {
+        let earliest = self.hinted.last.map_or(now, |last| last + HINTS_APART);
+        self.hinted.waits = true;
+        self.state.check_at = self.state.check_at.min(earliest.max(now));
+        self.settle(desired, now);
+    }
+
     /// The next moment at which something changes by itself.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
@@ -51,6 +75,7 @@ impl Updates {
                 .flat_map(ripe)
                 .filter(|at| *at > self.clock),
         );
+        due.extend(self.proofs.due(allowed));
         due.into_iter().min()
     }
 
@@ -73,8 +98,14 @@ impl Updates {
             self.asked = Some((call.clone(), now));
             self.steps.push(UpdateStep::Ask(call));
         }
+        if let Some(call) = self.proofs.next(now) {
+            self.steps.push(UpdateStep::Ask(call));
+        }
         if self.listing.is_none() && self.state.check_at <= now {
             self.listing = Some(now);
+            if std::mem::take(&mut self.hinted.waits) {
+                self.hinted.last = Some(now);
+            }
             self.state.check_at = now + self.policy.interval;
             self.steps.push(UpdateStep::Ask(ForgeCall::List));
         }
@@ -134,7 +165,7 @@ impl Updates {
             ForgeCall::Revert { commit, .. } => {
                 ("revert-pr", format!("{number} merged as {commit}"))
             }
-            ForgeCall::List | ForgeCall::Read { .. } => return None,
+            ForgeCall::List | ForgeCall::Read { .. } | ForgeCall::Contains { .. } => return None,
         };
         self.steps.push(UpdateStep::Audit(AuditNote {
             actor,

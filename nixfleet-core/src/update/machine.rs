@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::asking::Hinted;
 use super::call::{ForgeAnswer, ForgeCall, ForgeFailure, MergeAnswer, RevertAnswer};
 use super::condition::{Judgement, judge};
 use super::gate::Gates;
 use super::job::{Because, Job, Stage, UNTIL_SHOWN, Work};
 use super::policy::UpdatePolicy;
+use super::proof::Proofs;
 use super::pull_request::PrNumber;
 use super::refusal::UpdateRefusal;
 use super::state::{KnownPr, MergedUpdate, StoredUpdates, UpdateState};
 pub use super::step::{AuditNote, DeployOrder, MergeOrder, UpdateStep};
+use crate::credential::CredentialEnd;
 use crate::desired::DesiredState;
 use crate::host::Actor;
 use crate::ids::CommitId;
@@ -37,6 +40,11 @@ pub struct Updates {
     pub(super) asked: Option<(ForgeCall, Timestamp)>,
     /// When the listing left that has not been answered.
     pub(super) listing: Option<Timestamp>,
+    /// When the last listing began that a hint of the forge led to, and whether one is to begin.
+    pub(super) hinted: Hinted,
+    pub(super) proofs: Proofs,
+    /// When credentials of the forge end, to be shown.
+    pub(super) credentials: Vec<CredentialEnd>,
     pub(super) clock: Timestamp,
     pub(super) steps: Vec<UpdateStep>,
 }
@@ -61,6 +69,9 @@ impl Updates {
             gates: Gates::default(),
             asked: None,
             listing: None,
+            hinted: Hinted::default(),
+            proofs: Proofs::default(),
+            credentials: Vec::new(),
             clock: now,
             steps: Vec::new(),
         };
@@ -160,6 +171,11 @@ impl Updates {
         self.steps.push(step);
     }
 
+    /// Takes in when credentials of the forge end; they are only shown here.
+    pub fn show_credentials(&mut self, ends: Vec<CredentialEnd>) {
+        self.credentials = ends;
+    }
+
     /// Takes in what other parts of the fleet say about automatic merges, before anything is
     /// decided.
     pub fn set_gates(&mut self, gates: Gates) {
@@ -169,11 +185,6 @@ impl Updates {
     /// Lists the pull requests as soon as the forge may be asked.
     pub fn check(&mut self, actor: &Actor, desired: &DesiredState, now: Timestamp) {
         self.audit(actor, "check-updates", None, "requested");
-        self.look(desired, now);
-    }
-
-    /// The same, when a forge hinted that something changed.
-    pub fn look(&mut self, desired: &DesiredState, now: Timestamp) {
         self.state.check_at = now;
         self.settle(desired, now);
     }
@@ -208,6 +219,16 @@ impl Updates {
                     self.revert_answer(answer, now);
                 }
             }
+            ForgeAnswer::Contained {
+                commit,
+                head,
+                answer,
+            } => {
+                let pause = answer.as_ref().err().and_then(|why| why.not_before);
+                if self.proofs.answer(commit, head, answer, now) {
+                    self.pause(pause, now);
+                }
+            }
         }
         self.settle(desired, now);
     }
@@ -226,7 +247,7 @@ impl Updates {
         }
         if let Some((call, _)) = self.asked.take_if(|(_, left)| *left + PATIENCE <= now) {
             match call {
-                ForgeCall::List => {}
+                ForgeCall::List | ForgeCall::Contains { .. } => {}
                 ForgeCall::Read { number } => self.read(number, Err(no_answer()), now),
                 ForgeCall::Merge { .. } => {
                     self.merge_answer(MergeAnswer::Ambiguous(no_answer().what), now);
@@ -235,6 +256,9 @@ impl Updates {
                     self.revert_answer(RevertAnswer::Ambiguous(no_answer().what), now);
                 }
             }
+        }
+        if let Some((commit, head)) = self.proofs.overdue(now) {
+            self.proofs.answer(commit, head, Err(no_answer()), now);
         }
         self.settle(desired, now);
     }

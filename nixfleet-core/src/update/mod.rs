@@ -18,6 +18,7 @@ mod lock_facts;
 mod machine;
 mod merging;
 mod policy;
+mod proof;
 mod pull_request;
 mod refusal;
 mod reverting;
@@ -25,9 +26,11 @@ mod state;
 mod step;
 mod view;
 
+pub use asking::HINTS_APART;
 pub use auto::AUTO_MERGE;
 pub use call::{
-    ForgeAnswer, ForgeCall, ForgeFailure, MergeAnswer, MergeMethod, RevertAnswer, RevertKind,
+    Containment, ForgeAnswer, ForgeCall, ForgeFailure, MergeAnswer, MergeMethod, RevertAnswer,
+    RevertKind,
 };
 pub use checks::{
     Baseline, CHECK_VERDICTS, CheckFinding, ChecksVerdict, MISSING, Verdict, contribution, verdict,
