@@ -16,11 +16,11 @@ use nixfleet_core::notice::Notice;
 use nixfleet_core::rollout::{Ask, Rollout, RolloutState, Targets, Verb};
 use nixfleet_core::sync::{Deltas, Replica, ServerMessage, parts};
 use nixfleet_core::update::{
-    ForgeAnswer, ForgeCall, MergeAnswer, PrNumber, PrState, RevertAnswer, UpdatePolicy,
+    Containment, ForgeAnswer, ForgeCall, MergeAnswer, PrNumber, PrState, RevertAnswer, UpdatePolicy,
 };
 use nixfleet_core::wire::agent::{AgentFrame, ServerFrame};
 use nixfleet_core::wire::{agent_message, decode_agent_frame, decode_server_frame, server_order};
-use nixfleet_core::{CommandId, ConnectionId, HostId, Op, RolloutId, Timestamp};
+use nixfleet_core::{CommandId, CommitId, ConnectionId, HostId, Op, RolloutId, Timestamp};
 
 use crate::simulation::machine::{Machine, commit, lock};
 use crate::update::pull_requests::benign;
@@ -86,6 +86,8 @@ pub struct Field {
     /// Merges that the forge made, and reverts.
     pub merged: Vec<ForgeCall>,
     pub reverted: Vec<ForgeCall>,
+    /// Heads, and commits that they contain by the forge's word.
+    pub contains: Vec<(CommitId, CommitId)>,
     tests_after_switch: bool,
     updates: Option<UpdatePolicy>,
     remote: u64,
@@ -140,6 +142,7 @@ impl Field {
             updates,
             merged: Vec::new(),
             reverted: Vec::new(),
+            contains: Vec::new(),
             remote: 1,
             connection_of: BTreeMap::new(),
             connections: 0,
@@ -262,6 +265,20 @@ impl Field {
                 self.merged.push(call);
                 let commit = commit(2);
                 ForgeAnswer::Merged(number, MergeAnswer::Done { commit })
+            }
+            ForgeCall::Contains { commit, head } => {
+                let on_branch = self.contains.contains(&(head, commit));
+                let lock = Some(lock(2));
+                let answer = Ok(if on_branch {
+                    Containment::Contained { lock }
+                } else {
+                    Containment::NotContained
+                });
+                ForgeAnswer::Contained {
+                    commit,
+                    head,
+                    answer,
+                }
             }
             ForgeCall::Revert { .. } => {
                 self.reverted.push(call);
