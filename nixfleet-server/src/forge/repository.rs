@@ -180,6 +180,12 @@ impl Repository {
         )))
     }
 
+    /// Looks at the repository with the token for changes, if there is one of its own.
+    pub async fn try_changing(&self) -> Result<(), Fault> {
+        let url = self.at(&[], &[]);
+        self.http.try_changing(url, MOST_JSON).await
+    }
+
     /// The bytes of `flake.lock` at a commit; none only if the tree of the commit shows none.
     pub async fn lock_at(
         &self,

@@ -162,12 +162,17 @@ impl Dialect for Gitea {
         shape.read(name)
     }
 
-    async fn is_ancestor(&self, older: CommitId, younger: CommitId) -> Result<bool, Fault> {
+    async fn is_ancestor(
+        &self,
+        older: CommitId,
+        younger: CommitId,
+        purpose: Purpose,
+    ) -> Result<bool, Fault> {
         // What is in the older one and not in the younger one.
         let range = format!("{younger}...{older}");
         let shape: CompareShape = self
             .repository
-            .get(&["compare", &range], &[], Purpose::Polling)
+            .get(&["compare", &range], &[], purpose)
             .await?;
         Ok(shape.total_commits == 0)
     }

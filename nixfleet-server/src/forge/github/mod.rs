@@ -157,12 +157,17 @@ impl Dialect for GitHub {
         shape.read(name)
     }
 
-    async fn is_ancestor(&self, older: CommitId, younger: CommitId) -> Result<bool, Fault> {
+    async fn is_ancestor(
+        &self,
+        older: CommitId,
+        younger: CommitId,
+        purpose: Purpose,
+    ) -> Result<bool, Fault> {
         let range = format!("{older}...{younger}");
         let query = [("per_page", "1"), ("page", "2")];
         let shape: CompareShape = self
             .repository
-            .get(&["compare", &range], &query, Purpose::Polling)
+            .get(&["compare", &range], &query, purpose)
             .await?;
         Ok(shape.merge_base_commit.sha == older)
     }

@@ -8,6 +8,8 @@ mod text;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use nixfleet_core::Timestamp;
+use nixfleet_core::credential::Credential as Kind;
 use reqwest::header::{ETAG, HeaderMap, IF_NONE_MATCH, LINK, LOCATION};
 use reqwest::{Client, Method, StatusCode, redirect};
 use secrecy::SecretString;
@@ -21,6 +23,7 @@ pub use text::{from_json, one_line};
 use super::address::{ApiAddress, Redirect};
 use super::budget::{Budget, Purpose};
 use super::fault::Fault;
+use super::memory::Memory;
 use super::tags::{Tagged, Tags};
 use crate::clock::Clock;
 use exchange::PublicOnly;
@@ -72,6 +75,7 @@ pub struct Http {
     reading: Credential,
     /// For calls that change something; without one, those use the other.
     changing: Option<Credential>,
+    memory: Memory,
     tags: Mutex<Tags>,
     phases: Phases,
     clock: Clock,
@@ -80,7 +84,21 @@ pub struct Http {
 struct Credential {
     name: &'static str,
     token: Option<SecretString>,
+    kind: Kind,
+    /// The name of its budget in the store.
+    key: String,
     budget: Mutex<Budget>,
+    /// What was told last of when it ends.
+    ends: Mutex<Option<Option<Timestamp>>>,
+}
+
+/// What opens a forge.
+#[derive(Default)]
+pub struct Tokens {
+    /// For reading.
+    pub reading: Option<SecretString>,
+    /// For changes; without one, those use the other.
+    pub changing: Option<SecretString>,
 }
 
 /// A successful answer.
@@ -106,10 +124,10 @@ impl Http {
     pub fn new(
         api: ApiAddress,
         manners: &'static Manners,
-        token: Option<SecretString>,
-        merge_token: Option<SecretString>,
+        tokens: Tokens,
         phases: Phases,
         clock: Clock,
+        memory: Memory,
     ) -> Result<Self, NoClient> {
         let mut builder = Client::builder()
             .user_agent(concat!("nixfleet-server/", env!("CARGO_PKG_VERSION")))
@@ -123,21 +141,36 @@ impl Http {
         if !api.is_configured() {
             builder = builder.dns_resolver(PublicOnly);
         }
-        let credential = |name, token| Credential {
-            name,
-            token,
-            budget: Mutex::default(),
+        let shown = api.url().to_string();
+        let credential = |name, token, kind| {
+            let key = format!("{name} {shown}");
+            let budget = memory.budgets.get(&key).cloned().unwrap_or_default();
+            Credential {
+                name,
+                token,
+                kind,
+                key,
+                budget: Mutex::new(Budget::restore(budget)),
+                ends: Mutex::default(),
+            }
         };
-        Ok(Self {
+        let reading = credential("reading", tokens.reading, Kind::ForgeReading);
+        let changing = tokens
+            .changing
+            .map(|token| credential("changing", Some(token), Kind::ForgeChanging));
+        let http = Self {
             client: builder.build().map_err(NoClient)?,
             api,
             manners,
-            reading: credential("reading", token),
-            changing: merge_token.map(|token| credential("changing", Some(token))),
+            reading,
+            changing,
+            memory,
             tags: Mutex::default(),
             phases,
             clock,
-        })
+        };
+        http.forget_ends();
+        Ok(http)
     }
 
     /// The address of something below the API.
@@ -155,7 +188,9 @@ impl Http {
         let end = Instant::now() + self.phases.whole;
         let mut at = url;
         for _ in 0..=MOST_REDIRECTS {
-            match self.get_once(&at, most, purpose, end).await? {
+            let got = self.get_once(&self.reading, &at, most, purpose, end).await;
+            self.keep_budgets().await;
+            match got? {
                 Got::Answer(answer) => return Ok(answer),
                 Got::Elsewhere(to) => at = to,
             }
@@ -178,6 +213,18 @@ impl Http {
     /// Asks for something to be changed: once, whatever comes of it. The answer is read without
     /// judging its content.
     pub async fn change(
+        &self,
+        method: Method,
+        url: Url,
+        body: &Value,
+        most: usize,
+    ) -> Result<Answer, Fault> {
+        let answer = self.change_once(method, url, body, most).await;
+        self.keep_budgets().await;
+        answer
+    }
+
+    async fn change_once(
         &self,
         method: Method,
         url: Url,
@@ -213,8 +260,23 @@ impl Http {
         Err(self.refusal(credential, status, &head, &body))
     }
 
+    /// Asks for something with the token for changes, if there is one: only to see what the forge
+    /// says of it.
+    pub async fn try_changing(&self, url: Url, most: usize) -> Result<(), Fault> {
+        let Some(credential) = &self.changing else {
+            return Ok(());
+        };
+        let end = Instant::now() + self.phases.whole;
+        let got = self
+            .get_once(credential, &url, most, Purpose::Polling, end)
+            .await;
+        self.keep_budgets().await;
+        got.map(|_| ())
+    }
+
     async fn get_once(
         &self,
+        credential: &Credential,
         url: &Url,
         most: usize,
         purpose: Purpose,
@@ -224,7 +286,6 @@ impl Http {
             let why = "an address outside the API is not asked";
             return Err(Fault::Redirected(why.to_owned()));
         }
-        let credential = &self.reading;
         self.take_turn(credential, purpose).await?;
         let known = lock(&self.tags).get(url, credential.name);
         let mut request = self.dress(self.client.get(url.clone()), credential);

@@ -4,12 +4,13 @@ use std::time::{Duration, SystemTime};
 
 use nixfleet_core::Timestamp;
 use reqwest::StatusCode;
-use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 
 use super::super::budget::{Admission, BETWEEN_CHANGES, Purpose, RateWords};
 use super::super::fault::Fault;
+use super::super::memory::TokenEnd;
 use super::text::{message, text_of};
-use super::{Credential, Http, lock};
+use super::{Credential, Http, Kind, lock};
 
 /// How often a change waits for its turn before it is refused.
 const MOST_TURNS: usize = 3;
@@ -81,6 +82,7 @@ impl Http {
         said: &str,
     ) -> Option<Timestamp> {
         let now = self.clock.now();
+        self.note_end(credential, status, head);
         let authorised = credential.token.is_some();
         let mut words = rate_words(head, now);
         words.counted = !(authorised && status == StatusCode::NOT_MODIFIED);
@@ -112,6 +114,75 @@ impl Http {
         }
         until.filter(|_| limiting)
     }
+}
+
+impl Http {
+    /// Stores what is known of limits, before anything is made of the answer that told it.
+    pub(super) async fn keep_budgets(&self) {
+        let Some(store) = &self.memory.store else {
+            return;
+        };
+        for credential in [Some(&self.reading), self.changing.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            let budget = lock(&credential.budget).to_store();
+            if let Some(budget) = budget {
+                store.keep(&credential.key, &budget).await;
+            }
+        }
+    }
+
+    /// Credentials that are not there end at no moment.
+    pub(super) fn forget_ends(&self) {
+        if self.reading.token.is_none() {
+            self.tell_end(Kind::ForgeReading, None);
+        }
+        if self.changing.is_none() {
+            self.tell_end(Kind::ForgeChanging, None);
+        }
+    }
+
+    /// Takes in when the token ends that was used; told only if that is news.
+    fn note_end(&self, credential: &Credential, status: StatusCode, head: &HeaderMap) {
+        if credential.token.is_none() {
+            return;
+        }
+        let ends = text_of(head, &TOKEN_ENDS).and_then(token_end);
+        // Only a whole answer without the header says that there is no end.
+        if ends.is_none() && !status.is_success() {
+            return;
+        }
+        let mut told = lock(&credential.ends);
+        if *told != Some(ends) {
+            *told = Some(ends);
+            self.tell_end(credential.kind.clone(), ends);
+        }
+    }
+
+    fn tell_end(&self, credential: Kind, ends: Option<Timestamp>) {
+        if let Some(ears) = &self.memory.ends {
+            // Nobody listens any more only at the end of the server.
+            ears.send(TokenEnd { credential, ends }).ok();
+        }
+    }
+}
+
+/// When the token ends that the request was made with; GitHub says so.
+const TOKEN_ENDS: HeaderName = HeaderName::from_static("github-authentication-token-expiration");
+
+/// `2026-12-31 00:00:00 UTC`, or with an offset like `+0100` for the zone.
+fn token_end(text: &str) -> Option<Timestamp> {
+    let mut words = text.split_ascii_whitespace();
+    let (date, time, zone) = (words.next()?, words.next()?, words.next()?);
+    let zone = match zone {
+        "UTC" | "GMT" | "Z" => "Z".to_owned(),
+        offset => format!("{}:{}", offset.get(..3)?, offset.get(3..)?),
+    };
+    if words.next().is_some() {
+        return None;
+    }
+    Timestamp::parse_rfc3339(&format!("{date}T{time}{zone}")).ok()
 }
 
 fn rate_words(head: &HeaderMap, now: Timestamp) -> RateWords {
@@ -167,5 +238,21 @@ mod tests {
             rate_words(&head, there).retry_after,
             Some(Duration::from_secs(7))
         );
+    }
+
+    #[test]
+    fn the_end_of_a_token_is_read_in_both_spellings_and_nothing_is_guessed() {
+        let end = Timestamp::parse_rfc3339("2026-12-31T00:00:00Z").unwrap();
+        assert_eq!(token_end("2026-12-31 00:00:00 UTC"), Some(end));
+        assert_eq!(token_end("2026-12-31 01:00:00 +0100"), Some(end));
+        for bad in [
+            "",
+            "2026-12-31",
+            "soon",
+            "2026-12-31 00:00:00",
+            "2026-12-31 00:00:00 CEST x",
+        ] {
+            assert_eq!(token_end(bad), None, "{bad}");
+        }
     }
 }
