@@ -312,6 +312,7 @@ mod tests {
 
     #[derive(Clone, Debug)]
     enum Step {
+        Restart,
         Pass(u64),
         Ask(Purpose),
         Answer { status: u8, wait: u64 },
@@ -324,6 +325,7 @@ mod tests {
             Just(Purpose::Change)
         ];
         let step = prop_oneof![
+            Just(Step::Restart),
             (0u64..90_000).prop_map(Step::Pass),
             purpose.prop_map(Step::Ask),
             (0u8..5, 0u64..7200).prop_map(|(status, wait)| Step::Answer { status, wait }),
@@ -334,7 +336,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(3_000))]
 
-        /// Whatever was said and whenever: nothing is sent before a named moment, and changes
+        /// Whatever was said and whenever, also over restarts: nothing is sent before a named moment, and changes
         /// keep apart. A request that is admitted in the end is the positive control below.
         #[test]
         fn e06_no_request_before_the_named_moment(steps in steps()) {
@@ -342,8 +344,14 @@ mod tests {
             let mut now = Timestamp::from_seconds(1_000_000);
             let mut earliest = now;
             let mut last_change: Option<Timestamp> = None;
+            let mut stored = StoredBudget::default();
             for step in steps {
                 match step {
+                    Step::Restart => {
+                        budget = Budget::restore(stored.clone());
+                        // Whoever asks for changes knows its own last one.
+                        last_change = None;
+                    }
                     Step::Pass(millis) => now = now + Duration::from_millis(millis),
                     Step::Ask(purpose) => {
                         if budget.admit(now, purpose) == Admission::Now {
@@ -366,6 +374,7 @@ mod tests {
                             _ => told(5000, 4000, wait.as_secs()),
                         };
                         budget.note(now, &words);
+                        stored = budget.to_store().unwrap_or(stored);
                         match status {
                             1 | 2 => earliest = earliest.max(now + wait),
                             3 => earliest = earliest.max(now + UNNAMED_WAIT),

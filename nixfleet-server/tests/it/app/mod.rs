@@ -9,7 +9,7 @@ mod harness;
 mod journal;
 mod live;
 mod rollouts;
-mod scripted_forge;
+pub mod scripted_forge;
 mod settle;
 mod start;
 mod updates;

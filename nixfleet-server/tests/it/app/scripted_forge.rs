@@ -136,7 +136,7 @@ impl ScriptedForge {
     }
 }
 
-fn pull() -> PullRequest {
+pub fn pull() -> PullRequest {
     PullRequest {
         number: PrNumber(NUMBER),
         title: "flake.lock: update nixpkgs".to_owned(),

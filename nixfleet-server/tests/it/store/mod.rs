@@ -7,6 +7,7 @@ mod damage;
 mod day;
 mod fleet;
 mod hosts;
+mod merging;
 mod opening;
 mod updates;
 
