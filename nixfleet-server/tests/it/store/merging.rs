@@ -121,11 +121,12 @@ async fn life(store: &Store, forge: &mut Forge, crash: &mut Crash, now: &mut Tim
             if crash.now() {
                 return false;
             }
-            let record = |effect: &Effect| match effect {
-                Effect::Persist(record) => Some((**record).clone()),
-                _ => None,
-            };
-            let records: Vec<Record> = batch.iter().filter_map(record).collect();
+            let mut records: Vec<Record> = Vec::new();
+            for effect in &batch {
+                if let Effect::Persist(record) = effect {
+                    records.push((**record).clone());
+                }
+            }
             if !records.is_empty() {
                 store.commit(&records).await.unwrap();
             }
