@@ -6,6 +6,7 @@ pub mod admission;
 pub mod agent;
 mod claim;
 pub mod compartment;
+pub mod credential;
 pub mod desired;
 pub mod drift;
 pub mod fleet;

@@ -31,6 +31,13 @@ macro_rules! kinds {
             pub const fn severity(self) -> Severity {
                 match self { $(NoticeKind::$name => Severity::$severity,)+ }
             }
+
+            /// The kind that it is the end of, about the same thing.
+            #[must_use]
+            pub fn ends(self) -> Option<NoticeKind> {
+                let ended = ENDS.iter().find(|(this, _)| *this == self);
+                ended.map(|(_, ended)| *ended)
+            }
         }
     };
 }
@@ -69,6 +76,12 @@ kinds! {
     /// A credential of the server ends soon.
     CredentialExpires = "credential-expires", Warning;
 }
+
+/// Kinds that are each other's end.
+const ENDS: &[(NoticeKind, NoticeKind)] = &[
+    (NoticeKind::RemoteReadable, NoticeKind::RemoteUnreachable),
+    (NoticeKind::RemoteUnreachable, NoticeKind::RemoteReadable),
+];
 
 /// How much a notice matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -120,6 +133,13 @@ impl Notice {
             body: body.into(),
             host: None,
         }
+    }
+
+    /// The key of what is over once this is told: if that comes again, it is another thing.
+    #[must_use]
+    pub fn ends(&self) -> Option<String> {
+        let subject = self.key.strip_prefix(self.kind.code())?;
+        Some(format!("{}{subject}", self.kind.ends()?.code()))
     }
 
     /// The same, about a host.

@@ -83,7 +83,7 @@ impl Performer {
             let notices = left.len();
             tracing::warn!(
                 notices,
-                "too much is to be told; this is told after the next start"
+                "too much is to be told at once; this is told when there is room"
             );
         }
         Ok(failed)

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::holds::{HoldError, SelectorHold};
 use crate::admission::{Check, Refusal};
+use crate::credential::Credential;
 use crate::desired::{RemoteHistory, Snapshot, Unavailable};
 use crate::host::{Actor, Hold, HostSettings};
 use crate::ids::{CommandId, CommitId, ConnectionId, HostId, PlanId, RolloutId};
@@ -61,6 +62,17 @@ pub enum Input {
     },
     /// The forge answered a call.
     Forge(ForgeAnswer),
+    /// The forge said by itself that something changed. Only a hint: the truth is asked for.
+    ForgeHint,
+    /// A credential ends at a moment, or not by itself.
+    Credential {
+        /// Which.
+        credential: Credential,
+        /// When it ends.
+        ends: Option<Timestamp>,
+        /// When it was made, where that is known.
+        made: Option<Timestamp>,
+    },
 }
 
 /// What one good reading of the remote brought.

@@ -226,6 +226,7 @@ impl Fleet {
         fleet.resume_rollouts(&mut turn, stored.rollouts, now);
         fleet.resume_commands(&mut turn, now);
         fleet.publish_everything(&mut turn);
+        fleet.forget_credentials(&mut turn);
         fleet.settle_updates(&mut turn, now);
         fleet.go_on(&mut turn, now);
         let effects = fleet.finish(turn);
@@ -268,8 +269,15 @@ impl Fleet {
                 self.request(&mut turn, id, &actor, request, now)
             }
             Input::Forge(answer) => self.forge_answer(&mut turn, answer, now),
+            Input::ForgeHint => self.forge_hint(&mut turn, now),
+            Input::Credential {
+                credential,
+                ends,
+                made,
+            } => self.credential(&mut turn, &credential, ends, made, now),
         }
         self.go_on(&mut turn, now);
+        self.ask_for_proofs(&mut turn, now);
         self.finish(turn)
     }
 
@@ -281,6 +289,7 @@ impl Fleet {
         self.fire_due(&mut turn, now);
         let now = self.clock;
         self.go_on(&mut turn, now);
+        self.ask_for_proofs(&mut turn, now);
         self.finish(turn)
     }
 
@@ -289,7 +298,9 @@ impl Fleet {
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let timer = self.timers.first().map(|(at, _)| *at);
         let updates = self.updates.as_ref().and_then(Updates::poll_timeout);
-        [timer, self.watch.poll_timeout(), updates]
+        let credentials = self.settings.credentials.poll_timeout();
+        let credentials = credentials.filter(|_| self.config.store_intact);
+        [timer, self.watch.poll_timeout(), updates, credentials]
             .into_iter()
             .flatten()
             .min()
@@ -388,6 +399,7 @@ impl Fleet {
             }
         }
         self.fire_updates(turn, now);
+        self.tell_credentials(turn, now);
     }
 
     fn remote_read(

@@ -1,8 +1,9 @@
 //! What people are told about the remote and about hosts that stay away (spec 05).
 
 use super::turn::Turn;
-use super::{Fleet, HostRecord, Timer};
+use super::{Fleet, HostRecord, Record, Timer};
 use crate::compartment;
+use crate::credential::Credential;
 use crate::desired::{Remote, RemoteCause};
 use crate::host::Presence;
 use crate::ids::HostId;
@@ -55,6 +56,63 @@ impl Fleet {
         turn.notices.push(notice);
     }
 
+    /// Takes in when a credential ends.
+    pub(super) fn credential(
+        &mut self,
+        turn: &mut Turn,
+        credential: &Credential,
+        ends: Option<Timestamp>,
+        made: Option<Timestamp>,
+        now: Timestamp,
+    ) {
+        if !self.config.store_intact {
+            return;
+        }
+        let watch = &mut self.settings.credentials;
+        if watch.note(credential, ends, made, now) {
+            turn.notices.extend(watch.tell(now));
+            self.credentials_changed(turn, now);
+        }
+    }
+
+    /// Without a forge nobody can tell any more when its credentials end.
+    pub(super) fn forget_credentials(&mut self, turn: &mut Turn) {
+        let has_forge = self.config.updates.is_some();
+        let is_kept = |known: &Credential| has_forge || !known.is_of_forge();
+        if self.config.store_intact && self.settings.credentials.keep(is_kept) {
+            let settings = Box::new(self.settings.clone());
+            turn.records.push(Record::Settings(settings));
+        }
+        self.show_credentials();
+    }
+
+    /// Tells of credentials whose end has come near.
+    pub(super) fn tell_credentials(&mut self, turn: &mut Turn, now: Timestamp) {
+        let watch = &mut self.settings.credentials;
+        let due = watch.poll_timeout().is_some_and(|due| due <= now);
+        if due && self.config.store_intact {
+            turn.notices.extend(watch.tell(now));
+            self.credentials_changed(turn, now);
+        }
+    }
+
+    fn credentials_changed(&mut self, turn: &mut Turn, now: Timestamp) {
+        let settings = Box::new(self.settings.clone());
+        turn.records.push(Record::Settings(settings));
+        self.show_credentials();
+        self.settle_updates(turn, now);
+    }
+
+    /// Those of the forge are shown together with its updates.
+    fn show_credentials(&mut self) {
+        let ends = self.settings.credentials.ends();
+        let of_forge = ends.filter(|known| known.credential.is_of_forge());
+        let of_forge = of_forge.cloned().collect();
+        if let Some(updates) = self.updates.as_mut() {
+            updates.show_credentials(of_forge);
+        }
+    }
+
     /// Looks at a host again when it has been offline for too long.
     pub(super) fn arm_offline(&mut self, record: &HostRecord, now: Timestamp) {
         let (Some(after), Presence::Offline { since }) =
@@ -88,7 +146,9 @@ impl Fleet {
         }
         let title = format!("{id} is offline");
         let body = format!("it was last heard of at {since}");
-        let notice = Notice::new(NoticeKind::HostOffline, now, id.as_str(), title, body);
+        // Another absence is another thing, however soon it comes.
+        let subject = format!("{id}@{}", since.as_millis());
+        let notice = Notice::new(NoticeKind::HostOffline, now, &subject, title, body);
         turn.notices.push(notice.on(id));
     }
 }

@@ -373,7 +373,7 @@ impl Fleet {
         }
     }
 
-    /// Of the ended ones the last are kept in memory; the store keeps them all.
+    /// Of the ended ones the last are kept in memory; the store keeps more of them.
     fn forget_old_rollouts(&mut self) {
         let ended = self.rollouts.values().filter(|one| one.is_over());
         let mut ended: Vec<_> = ended.map(|one| (one.since, one.id)).collect();

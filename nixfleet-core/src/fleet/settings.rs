@@ -9,6 +9,7 @@ use super::input::Reply;
 use super::turn::Turn;
 use super::{AuditRecord, Fleet, HeldBack, Host, HostRecord, Record};
 use crate::admission::{Request, WindowState};
+use crate::credential::CredentialWatch;
 use crate::host::Actor;
 use crate::ids::{CommitId, HostId};
 use crate::lifecycle::Target;
@@ -36,6 +37,9 @@ pub struct FleetSettings {
     /// The holds that persons' rollbacks placed, by host.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub held_back: BTreeMap<HostId, HeldBack>,
+    /// Credentials that end, and what people were told of that.
+    #[serde(skip_serializing_if = "CredentialWatch::is_empty")]
+    pub credentials: CredentialWatch,
 }
 
 /// A target that no automation deploys, until a person lifts it. A newer commit is another target.

@@ -1,6 +1,8 @@
 //! Updates within the fleet: requests and answers go to [`Updates`], its steps become records,
 //! calls, events, notices, and what clients see.
 
+use std::collections::BTreeSet;
+
 use super::input::Reply;
 use super::rollouts::{NotStarted, Occasion};
 use super::turn::Turn;
@@ -8,7 +10,7 @@ use super::{AuditRecord, Effect, Fleet, Record};
 use crate::admission::{PrState, Refusal, RefusalCode, WindowState};
 use crate::desired::PendingPr;
 use crate::host::Actor;
-use crate::ids::{PlanId, RolloutId};
+use crate::ids::{CommitId, PlanId, RolloutId};
 use crate::lifecycle::Target;
 use crate::notice::{Notice, NoticeKind};
 use crate::op::Op;
@@ -234,9 +236,50 @@ impl Fleet {
     }
 
     pub(super) fn forge_answer(&mut self, turn: &mut Turn, answer: ForgeAnswer, now: Timestamp) {
+        // A rollout may wait for just this.
+        turn.look_at_all |= matches!(answer, ForgeAnswer::Contained { .. });
         self.with_updates(turn, now, |updates, desired| {
             updates.answer(answer, desired, now);
         });
+    }
+
+    pub(super) fn forge_hint(&mut self, turn: &mut Turn, now: Timestamp) {
+        self.with_updates(turn, now, |updates, desired| updates.hint(desired, now));
+    }
+
+    /// Whether the source of the desired state shows a target: as its head, in its history, or
+    /// because the forge said that its head contains it.
+    pub(super) fn is_shown(&self, target: &Target) -> bool {
+        let desired =
+            Target::desired(&self.desired.remote).filter(|desired| desired.lock.is_some());
+        let Some(desired) = desired else { return false };
+        let history = self.desired.history.as_ref();
+        let on_branch =
+            |commit| history.is_some_and(|history| history.commits.position(commit).is_some());
+        let proven = |commit| {
+            let updates = self.updates.as_ref();
+            updates.is_some_and(|updates| updates.branch_contains(commit, &self.desired))
+        };
+        desired.commit == target.commit || on_branch(&target.commit) || proven(target.commit)
+    }
+
+    /// Rollouts wait for commits of which only the forge can tell whether the branch has them.
+    pub(super) fn ask_for_proofs(&mut self, turn: &mut Turn, now: Timestamp) {
+        let Some(updates) = &self.updates else { return };
+        let waiting = self
+            .rollouts
+            .values()
+            .filter(|one| !one.state.is_terminal() && !one.visible)
+            .filter_map(|one| one.target)
+            .filter(|target| {
+                !self.is_shown(target) && updates.lacks_proof(target.commit, &self.desired)
+            });
+        let commits: BTreeSet<CommitId> = waiting.map(|target| target.commit).collect();
+        for commit in commits {
+            self.with_updates(turn, now, |updates, desired| {
+                updates.prove(commit, desired, now);
+            });
+        }
     }
 
     pub(super) fn check_updates(

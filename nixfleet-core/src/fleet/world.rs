@@ -5,7 +5,7 @@ use super::{Fleet, Host};
 use crate::admission::{Refusal, admit};
 use crate::compartment::{Compartment, Status};
 use crate::host::{AgentProtocol, DeployOutcome, Presence, TestVerdict};
-use crate::ids::{CommitId, HostId, RolloutId};
+use crate::ids::{HostId, RolloutId};
 use crate::lifecycle::{Command, Ending, Phase, Target};
 use crate::op::{Op, OpClass};
 use crate::rollout::{
@@ -190,12 +190,7 @@ impl World for FleetWorld<'_> {
     }
 
     fn shows(&self, target: &Target) -> bool {
-        let on_branch = |commit: &CommitId| {
-            let history = self.fleet.desired.history.as_ref();
-            history.is_some_and(|history| history.commits.position(commit).is_some())
-        };
-        self.desired()
-            .is_some_and(|desired| desired.commit == target.commit || on_branch(&target.commit))
+        self.fleet.is_shown(target)
     }
 }
 

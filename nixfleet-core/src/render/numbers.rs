@@ -64,6 +64,7 @@ pub const NUMBERS: &[Number] = &[
     number("update",    "patience",       update::PATIENCE,       "how long a call about one pull request may take"),
     number("update",    "list-patience",  update::LIST_PATIENCE,  "how long listing the pull requests may take"),
     number("update",    "check-again",    update::CHECK_AGAIN,    "how soon a failed listing is tried again"),
+    number("update",    "hints-apart",    update::HINTS_APART,    "the shortest time between two listings that hints of the forge lead to"),
     number("update",    "max-pause",      update::MAX_PAUSE,      "the longest that a forge may ask not to be called for"),
     number("agent",     "kill-after",     jobs::KILL_AFTER,       "time from SIGTERM to SIGKILL for a process group"),
     number("agent",     "still-up",       jobs::STILL_UP_AFTER,   "how long a machine may stay up after its reboot command ended with 0"),

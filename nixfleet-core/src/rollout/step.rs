@@ -135,7 +135,8 @@ impl Rollout {
         if now >= deadline {
             self.halt(
                 Stop::NotVisible,
-                "the desired-state source did not show the target in time",
+                "the desired-state source did not show the target in time; one without history (a \
+                 page) shows its newest commit alone: roll out what it shows, or set NIXFLEET_REPO",
             );
             return true;
         }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::pull_request::{PrNumber, PullRequest};
-use crate::ids::CommitId;
+use crate::ids::{CommitId, LockHash};
 use crate::time::Timestamp;
 
 /// Something to ask of the forge. The adapter asks, and brings the [`ForgeAnswer`] back; it never
@@ -26,6 +26,13 @@ pub enum ForgeCall {
         head: CommitId,
         /// How.
         method: MergeMethod,
+    },
+    /// Whether a head of the tracked branch contains a commit, and which lock that has.
+    Contains {
+        /// The commit.
+        commit: CommitId,
+        /// The head of the branch.
+        head: CommitId,
     },
     /// Revert a merge (law E9); never rewrites history. First looks whether a revert made by this
     /// call earlier exists (same branch name), and answers with that one.
@@ -76,6 +83,27 @@ pub enum ForgeAnswer {
     Merged(PrNumber, MergeAnswer),
     /// To [`ForgeCall::Revert`].
     Reverted(PrNumber, RevertAnswer),
+    /// To [`ForgeCall::Contains`].
+    Contained {
+        /// The commit that was asked about.
+        commit: CommitId,
+        /// The head that was asked about.
+        head: CommitId,
+        /// What the forge said.
+        answer: Result<Containment, ForgeFailure>,
+    },
+}
+
+/// Whether a head of a branch contains a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Containment {
+    /// The head is the commit, or a descendant of it.
+    Contained {
+        /// The hash of `flake.lock` at the commit, if there is one.
+        lock: Option<LockHash>,
+    },
+    /// It is neither.
+    NotContained,
 }
 
 /// What came of a merge call.

@@ -3,25 +3,34 @@
 //!
 //! Refuses to decide by labels, titles or texts of a pull request: those only make it visible.
 
+mod asking;
 mod auto;
 mod call;
+mod carrying;
 mod checks;
 mod compare_link;
 mod condition;
+mod following;
 mod gate;
 mod job;
+mod listing;
 mod lock_facts;
 mod machine;
 mod merging;
 mod policy;
+mod proof;
 mod pull_request;
 mod refusal;
+mod reverting;
 mod state;
+mod step;
 mod view;
 
+pub use asking::HINTS_APART;
 pub use auto::AUTO_MERGE;
 pub use call::{
-    ForgeAnswer, ForgeCall, ForgeFailure, MergeAnswer, MergeMethod, RevertAnswer, RevertKind,
+    Containment, ForgeAnswer, ForgeCall, ForgeFailure, MergeAnswer, MergeMethod, RevertAnswer,
+    RevertKind,
 };
 pub use checks::{
     Baseline, CHECK_VERDICTS, CheckFinding, ChecksVerdict, MISSING, Verdict, contribution, verdict,
@@ -37,10 +46,7 @@ pub use job::{
     Work, job_row,
 };
 pub use lock_facts::{InputMove, LockFacts, LockMove, MAX_MOVES, PinView};
-pub use machine::{
-    AuditNote, CHECK_AGAIN, DeployOrder, LIST_PATIENCE, MAX_PAUSE, MergeOrder, PATIENCE,
-    UpdateStep, Updates,
-};
+pub use machine::{CHECK_AGAIN, LIST_PATIENCE, MAX_PAUSE, PATIENCE, Updates};
 pub use policy::{
     DEFAULT_DELAY, DEFAULT_INTERVAL, DEFAULT_LABEL, DEFAULT_TITLE_TEXT, UpdatePolicy,
 };
@@ -52,6 +58,7 @@ pub use state::{
     FailedHead, KnownPr, MAX_MERGED, MAX_OPEN, MergedUpdate, Reverted, StoredUpdates, UpdateRecord,
     UpdateState,
 };
+pub use step::{AuditNote, DeployOrder, MergeOrder, UpdateStep};
 pub use view::{
     AutoView, CheckView, ConditionView, FailingView, GateView, JobView, MergedView, PrView,
     SHOWN_MERGED, UpdatesView,

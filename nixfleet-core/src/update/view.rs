@@ -12,6 +12,7 @@ use super::machine::Updates;
 use super::pull_request::{CheckState, Mergeable, PrNumber};
 use super::state::{KnownPr, MergedUpdate, Reverted};
 use crate::compartment::render::text::clean;
+use crate::credential::CredentialEnd;
 use crate::desired::{PendingPr, Remote};
 use crate::host::Actor;
 use crate::ids::{CommitId, LockHash, RolloutId};
@@ -48,6 +49,9 @@ pub struct UpdatesView {
     pub job: Option<JobView>,
     /// Merged updates, newest first.
     pub merged: Vec<MergedView>,
+    /// Credentials of the forge that end by themselves, and what people were told of that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<CredentialEnd>,
 }
 
 /// Since when the forge cannot be asked, and why.
@@ -250,6 +254,7 @@ impl Updates {
                 .take(SHOWN_MERGED)
                 .map(merged_view)
                 .collect(),
+            credentials: self.credentials.clone(),
         }
     }
 

@@ -3,19 +3,62 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use nixfleet_core::Timestamp;
+use nixfleet_core::credential::Credential;
+use nixfleet_core::fleet::Input;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::store::CredentialStore;
 use crate::clock::Clock;
+use crate::hub::Hub;
 use crate::store::{Condition, Retention, Store};
 use crate::telemetry::Telemetry;
 
 /// How often it is written down when connected hosts were last heard of.
 const PRESENCE_EVERY: Duration = Duration::from_secs(30);
+/// How often it is looked which tokens end.
+const TOKENS_EVERY: Duration = Duration::from_secs(60);
 /// How often old records are removed.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 /// Records removed at a time, and the pause for others to write in between.
 const PRUNED_AT_ONCE: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Tells the fleet when tokens end that were made for a time. Sessions end by themselves, and nobody
+/// has to be told.
+pub(super) async fn watch_tokens(store: &Store, hub: &Hub) {
+    let mut told: BTreeMap<String, Timestamp> = BTreeMap::new();
+    loop {
+        if let Ok(tokens) = store.list_tokens().await {
+            let ends: BTreeMap<String, (Timestamp, Timestamp)> = tokens
+                .into_iter()
+                .filter_map(|token| Some((token.name, (token.expires_at?, token.created_at))))
+                .collect();
+            let news = ends
+                .iter()
+                .filter(|(name, (ends, _))| told.get(*name) != Some(ends))
+                .map(|(name, (ends, made))| (name.clone(), Some(*ends), Some(*made)));
+            let gone = told.keys().filter(|name| !ends.contains_key(*name));
+            let gone = gone.map(|name| (name.clone(), None, None));
+            for (name, ends, made) in news.chain(gone).collect::<Vec<_>>() {
+                let credential = Credential::Token(name);
+                let input = Input::Credential {
+                    credential,
+                    ends,
+                    made,
+                };
+                if hub.submit(input).await.is_err() {
+                    return;
+                }
+            }
+            told = ends
+                .into_iter()
+                .map(|(name, (ends, _))| (name, ends))
+                .collect();
+        }
+        tokio::time::sleep(TOKENS_EVERY).await;
+    }
+}
 
 /// Checks the whole database once, then removes old records from time to time. Damage that is
 /// found stops all writing, and with it the hub; the next start serves what is left, for reading.

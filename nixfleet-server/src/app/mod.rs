@@ -6,6 +6,7 @@ mod forge;
 mod parts;
 mod remote;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::agents::Agents;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::forge::Forge;
+use crate::forge::memory::Memory;
 use crate::hub::{self, Hub};
 use crate::live::{Feed, Snapshots};
 use crate::net::{self, Drain, SocketLimits};
@@ -133,9 +135,18 @@ impl Server {
         // 3. The remote is read while the rest is put together.
         let shutdown = CancellationToken::new();
         let polling = CancellationToken::new();
+        let (ends, ends_out) = mpsc::unbounded_channel();
+        let memory = Memory {
+            budgets: store.forge_budgets().await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "what the forge said about its limits cannot be read");
+                BTreeMap::new()
+            }),
+            store: Some(Arc::new(store.clone())),
+            ends: Some(ends),
+        };
         let forge = match replacements.forge {
             Some(forge) => Some(forge),
-            None => parts::forge(&config, &clock)?,
+            None => parts::forge(&config, &clock, memory)?,
         };
         let source = parts::source(&config, forge.as_ref())?;
         let remote_configured = source.is_some();
@@ -176,14 +187,11 @@ impl Server {
             (None, true) => Arc::new(store.clone()),
             (None, false) => Arc::new(ReadOnly),
         };
-        let owed = store.owed_notices().await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "notices that are still to be told cannot be read");
-            Vec::new()
-        });
         let log: Arc<dyn DeliveryLog> = Arc::new(store.clone());
         let channels = notify::channels(&config.notify)?;
         let rules = replacements.notify.unwrap_or_default();
-        let (notifier, delivering) = notify::start(channels, &log, &clock, rules, owed, &polling);
+        let (notifier, delivering) =
+            notify::start(channels, &log, &clock, rules, Vec::new(), &polling);
         let (calls, calls_out) = mpsc::unbounded_channel();
         let performer = Performer {
             journal,
@@ -245,6 +253,11 @@ impl Server {
             Hooks::new(&config, poller),
         );
 
+        let telling = tokio::spawn(forge::tell_ends(hub.clone(), ends_out, polling.clone()));
+        let trying = match &forge {
+            Some(forge) => tokio::spawn(forge::try_credentials(forge.clone(), polling.clone())),
+            None => tokio::spawn(async {}),
+        };
         let asking = match forge {
             Some(forge) => tokio::spawn(forge::ask(forge, hub.clone(), calls_out, polling.clone())),
             None => tokio::spawn(async {}),
@@ -266,6 +279,15 @@ impl Server {
         let chores = vec![
             follower,
             asking,
+            telling,
+            trying,
+            tokio::spawn({
+                let (store, hub, stop) = (store.clone(), hub.clone(), shutdown.clone());
+                async move {
+                    let work = chores::watch_tokens(&store, &hub);
+                    stop.run_until_cancelled(work).await;
+                }
+            }),
             tokio::spawn(async move {
                 // What was not delivered is on record, and tried again after the next start.
                 delivering.ended().await;

@@ -11,6 +11,7 @@ use super::StartError;
 use crate::auth::{Auth, AuthSettings, LoginBudgets};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::forge::memory::Memory;
 use crate::forge::{self, Forge};
 use crate::hub::Hub;
 use crate::routes::agent_ws::AgentChannel;
@@ -97,9 +98,13 @@ pub(super) fn is_intact(store: &Store) -> bool {
 }
 
 /// The configured forge.
-pub(super) fn forge(config: &Config, clock: &Clock) -> Result<Option<Arc<dyn Forge>>, StartError> {
+pub(super) fn forge(
+    config: &Config,
+    clock: &Clock,
+    memory: Memory,
+) -> Result<Option<Arc<dyn Forge>>, StartError> {
     let settings = config.forge.clone();
-    let connect = |settings| forge::connect(settings, clock.clone());
+    let connect = |settings| forge::connect_knowing(settings, clock.clone(), memory);
     Ok(settings.map(connect).transpose()?)
 }
 

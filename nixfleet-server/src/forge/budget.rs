@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use nixfleet_core::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// At least so long between two calls that change something.
 pub const BETWEEN_CHANGES: Duration = Duration::from_secs(1);
@@ -60,12 +61,26 @@ pub struct RateWords {
 pub struct Budget {
     blocked: Option<(Timestamp, &'static str)>,
     window: Option<Window>,
+    /// What is stored of it.
+    stored: StoredBudget,
     last_change: Option<Timestamp>,
     /// Refusals in a row that named no moment.
     strikes: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// What is stored of a budget. It never allows more than the budget itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StoredBudget {
+    /// Nothing may be sent before.
+    blocked: Option<Timestamp>,
+    /// Whether that is because the quota is used up.
+    exhausted: bool,
+    window: Option<Window>,
+    strikes: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Window {
     limit: u64,
     remaining: u64,
@@ -81,7 +96,59 @@ pub fn polling_share(limit: u64) -> u64 {
     (limit / 10).max((limit * 2 / 3).min(40))
 }
 
+const ASKED_TO_WAIT: &str = "the forge asked to wait";
+const USED_UP: &str = "the quota of the forge is used up";
+
 impl Budget {
+    /// Goes on from what was stored.
+    #[must_use]
+    pub fn restore(stored: StoredBudget) -> Self {
+        let why = if stored.exhausted {
+            USED_UP
+        } else {
+            ASKED_TO_WAIT
+        };
+        Self {
+            blocked: stored.blocked.map(|until| (until, why)),
+            window: stored.window,
+            last_change: None,
+            strikes: stored.strikes,
+            stored,
+        }
+    }
+
+    /// What is to be stored now, if what is stored would allow more than this does. Requests are
+    /// stored some in advance, so that not each of them has to be.
+    pub fn to_store(&mut self) -> Option<StoredBudget> {
+        let low = |window: &Window| window.remaining <= window.limit / 10;
+        let window_is_kept = match (&self.window, &self.stored.window) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(now), Some(kept)) => {
+                same_window(now, kept.reset)
+                    && now.used <= kept.used
+                    && (now.remaining > 0 || kept.remaining == 0)
+                    && (!low(now) || low(kept))
+            }
+        };
+        let until = |blocked: Option<(Timestamp, _)>| blocked.map(|(until, _)| until);
+        let block_is_kept = until(self.blocked) <= self.stored.blocked;
+        if window_is_kept && block_is_kept {
+            return None;
+        }
+        let ahead = |window: Window| Window {
+            used: window.used + window.limit / 200,
+            ..window
+        };
+        self.stored = StoredBudget {
+            blocked: until(self.blocked),
+            exhausted: self.blocked.is_some_and(|(_, why)| why == USED_UP),
+            window: self.window.map(ahead),
+            strikes: self.strikes,
+        };
+        Some(self.stored.clone())
+    }
+
     /// Whether a request may be sent now. [`Admission::Now`] counts it as sent.
     pub fn admit(&mut self, now: Timestamp, purpose: Purpose) -> Admission {
         if let Some((until, why)) = self.blocked {
@@ -96,7 +163,7 @@ impl Budget {
         if let Some(window) = self.window {
             let reserve = window.limit / 10;
             if window.remaining == 0 {
-                return Admission::NotBefore(window.reset, "the quota of the forge is used up");
+                return Admission::NotBefore(window.reset, USED_UP);
             }
             let polling = purpose == Purpose::Polling;
             if polling && window.used >= polling_share(window.limit) {
@@ -144,11 +211,7 @@ impl Budget {
             None => return None,
         };
         let until = now + wait.min(LONGEST_WAIT);
-        let why = if exhausted {
-            "the quota of the forge is used up"
-        } else {
-            "the forge asked to wait"
-        };
+        let why = if exhausted { USED_UP } else { ASKED_TO_WAIT };
         if self.blocked.is_none_or(|(earlier, _)| earlier < until) {
             self.blocked = Some((until, why));
         }
@@ -162,12 +225,10 @@ impl Budget {
             return;
         };
         let reset = now + reset_in.min(LONGEST_WAIT);
-        // The same window, told by a clock with whole seconds.
-        let same = |window: &Window| {
-            let apart = window.reset.since(reset).max(reset.since(window.reset));
-            apart < Duration::from_secs(5)
-        };
-        let used = self.window.filter(same).map_or(0, |window| window.used);
+        let used = self
+            .window
+            .filter(|window| same_window(window, reset))
+            .map_or(0, |window| window.used);
         self.window = Some(Window {
             limit,
             remaining,
@@ -175,6 +236,12 @@ impl Budget {
             used: used + u64::from(words.counted),
         });
     }
+}
+
+/// The same window, told by a clock with whole seconds.
+fn same_window(window: &Window, reset: Timestamp) -> bool {
+    let apart = window.reset.since(reset).max(reset.since(window.reset));
+    apart < Duration::from_secs(5)
 }
 
 #[cfg(test)]
@@ -245,6 +312,7 @@ mod tests {
 
     #[derive(Clone, Debug)]
     enum Step {
+        Restart,
         Pass(u64),
         Ask(Purpose),
         Answer { status: u8, wait: u64 },
@@ -257,6 +325,7 @@ mod tests {
             Just(Purpose::Change)
         ];
         let step = prop_oneof![
+            Just(Step::Restart),
             (0u64..90_000).prop_map(Step::Pass),
             purpose.prop_map(Step::Ask),
             (0u8..5, 0u64..7200).prop_map(|(status, wait)| Step::Answer { status, wait }),
@@ -267,7 +336,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(3_000))]
 
-        /// Whatever was said and whenever: nothing is sent before a named moment, and changes
+        /// Whatever was said and whenever, also over restarts: nothing is sent before a named moment, and changes
         /// keep apart. A request that is admitted in the end is the positive control below.
         #[test]
         fn e06_no_request_before_the_named_moment(steps in steps()) {
@@ -275,8 +344,14 @@ mod tests {
             let mut now = Timestamp::from_seconds(1_000_000);
             let mut earliest = now;
             let mut last_change: Option<Timestamp> = None;
+            let mut stored = StoredBudget::default();
             for step in steps {
                 match step {
+                    Step::Restart => {
+                        budget = Budget::restore(stored.clone());
+                        // Whoever asks for changes knows its own last one.
+                        last_change = None;
+                    }
                     Step::Pass(millis) => now = now + Duration::from_millis(millis),
                     Step::Ask(purpose) => {
                         if budget.admit(now, purpose) == Admission::Now {
@@ -299,6 +374,7 @@ mod tests {
                             _ => told(5000, 4000, wait.as_secs()),
                         };
                         budget.note(now, &words);
+                        stored = budget.to_store().unwrap_or(stored);
                         match status {
                             1 | 2 => earliest = earliest.max(now + wait),
                             3 => earliest = earliest.max(now + UNNAMED_WAIT),

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use nixfleet_core::CommitId;
 use nixfleet_core::update::{
-    ChangedFile, Check, ForgeAnswer, ForgeCall, ForgeFailure, MergeAnswer, MergeMethod, Mergeable,
-    PrNumber, PrState, PullRequest, ReadOrNot, RevertAnswer,
+    ChangedFile, Check, Containment, ForgeAnswer, ForgeCall, ForgeFailure, MergeAnswer,
+    MergeMethod, Mergeable, PrNumber, PrState, PullRequest, ReadOrNot, RevertAnswer,
 };
+use nixfleet_core::{CommitId, lock_hash};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -89,6 +89,7 @@ pub(super) trait Dialect: Send + Sync + 'static {
         &self,
         older: CommitId,
         younger: CommitId,
+        purpose: Purpose,
     ) -> impl Future<Output = Result<bool, Fault>> + Send;
 
     /// The newest pull request from a branch of the repository to the tracked one.
@@ -142,6 +143,14 @@ impl<D: Dialect> Forge for Client<D> {
                     let read = timeout(READING, self.read(number)).await;
                     ForgeAnswer::Read(number, in_time(read))
                 }
+                ForgeCall::Contains { commit, head } => {
+                    let answer = in_time(timeout(READING, self.contains(commit, head)).await);
+                    ForgeAnswer::Contained {
+                        commit,
+                        head,
+                        answer,
+                    }
+                }
                 ForgeCall::Merge {
                     number,
                     head,
@@ -178,7 +187,21 @@ impl<D: Dialect> Forge for Client<D> {
         older: CommitId,
         younger: CommitId,
     ) -> BoxFuture<'_, Result<bool, Fault>> {
-        self.dialect.is_ancestor(older, younger).boxed()
+        self.dialect
+            .is_ancestor(older, younger, Purpose::Polling)
+            .boxed()
+    }
+
+    fn try_credentials(&self) -> BoxFuture<'_, ()> {
+        async move {
+            if let Err(fault) = self.dialect.repository().try_changing().await {
+                tracing::debug!(
+                    why = fault.told(),
+                    "the token for changes was tried in vain"
+                );
+            }
+        }
+        .boxed()
     }
 
     fn shown(&self) -> String {
@@ -235,6 +258,17 @@ impl<D: Dialect> Client<D> {
             }
             Err(fault) => Err(fault),
         }
+    }
+
+    async fn contains(&self, commit: CommitId, head: CommitId) -> Result<Containment, Fault> {
+        let purpose = Purpose::Asked;
+        if !self.dialect.is_ancestor(commit, head, purpose).await? {
+            return Ok(Containment::NotContained);
+        }
+        let lock = self.dialect.repository().lock_at(commit, purpose).await?;
+        Ok(Containment::Contained {
+            lock: lock.as_deref().map(lock_hash),
+        })
     }
 
     async fn complete(&self, mut pull: Pull, purpose: Purpose) -> PullRequest {
@@ -306,6 +340,11 @@ fn not_asked(call: &ForgeCall) -> ForgeAnswer {
     match call {
         ForgeCall::List => ForgeAnswer::Listed(Err(failure)),
         ForgeCall::Read { number } => ForgeAnswer::Read(*number, Err(failure)),
+        ForgeCall::Contains { commit, head } => ForgeAnswer::Contained {
+            commit: *commit,
+            head: *head,
+            answer: Err(failure),
+        },
         ForgeCall::Merge { number, .. } => {
             ForgeAnswer::Merged(*number, MergeAnswer::Refused(failure))
         }

@@ -4,12 +4,14 @@
 //! It only asks and tells: no status, eligibility or retry of a change is decided here.
 
 pub mod address;
+mod alike;
 pub mod budget;
 mod client;
 mod fault;
 mod gitea;
 mod github;
 mod http;
+pub mod memory;
 mod pull;
 mod repository;
 mod revert;
@@ -21,6 +23,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use nixfleet_core::update::{ForgeAnswer, ForgeCall};
 use nixfleet_core::{CommitId, Timestamp};
@@ -33,7 +36,8 @@ pub use http::{NoClient, Phases};
 use crate::clock::Clock;
 use crate::sources::Branch;
 use client::Client;
-use http::Http;
+use http::{Http, Tokens};
+use memory::Memory;
 
 /// A forge that can be asked.
 pub trait Forge: Send + Sync + fmt::Debug {
@@ -50,6 +54,11 @@ pub trait Forge: Send + Sync + fmt::Debug {
     /// Whether `older` is an ancestor of `younger`, or the same.
     fn is_ancestor(&self, older: CommitId, younger: CommitId)
     -> BoxFuture<'_, Result<bool, Fault>>;
+
+    /// Asks once with credentials that are seldom used otherwise, so that it is known when they end.
+    fn try_credentials(&self) -> BoxFuture<'_, ()> {
+        std::future::ready(()).boxed()
+    }
 
     /// Which repository it is, for people.
     fn shown(&self) -> String;
@@ -200,6 +209,18 @@ impl Default for Patience {
 /// # Errors
 /// [`NoClient`] if the system's certificates or its resolver cannot be used.
 pub fn connect(settings: ForgeSettings, clock: Clock) -> Result<Arc<dyn Forge>, NoClient> {
+    connect_knowing(settings, clock, Memory::default())
+}
+
+/// The same, going on from what was known before a restart.
+///
+/// # Errors
+/// As [`connect`].
+pub fn connect_knowing(
+    settings: ForgeSettings,
+    clock: Clock,
+    memory: Memory,
+) -> Result<Arc<dyn Forge>, NoClient> {
     let manners = match settings.kind {
         ForgeKind::GitHub => &github::MANNERS,
         ForgeKind::Forgejo | ForgeKind::Gitea => &gitea::MANNERS,
@@ -215,7 +236,11 @@ pub fn connect(settings: ForgeSettings, clock: Clock) -> Result<Arc<dyn Forge>, 
         phases,
         patience,
     } = settings;
-    let http = Http::new(api, manners, token, merge_token, phases, clock)?;
+    let tokens = Tokens {
+        reading: token,
+        changing: merge_token,
+    };
+    let http = Http::new(api, manners, tokens, phases, clock, memory)?;
     let repository = repository::Repository::new(http, repo, branch.as_str());
     Ok(match kind {
         ForgeKind::GitHub => Arc::new(Client::new(

@@ -3,8 +3,10 @@
 use data_encoding::BASE64;
 use nixfleet_core::CommitId;
 use nixfleet_core::lock::MAX_LOCK_BYTES;
+use reqwest::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use url::Url;
 
 use super::RepoName;
@@ -131,6 +133,18 @@ impl Repository {
         self.http.get_json(url, MOST_JSON, purpose).await
     }
 
+    /// Asks for something of this repository to be changed, once.
+    pub async fn change(
+        &self,
+        method: Method,
+        parts: &[&str],
+        body: &Value,
+    ) -> Result<Vec<u8>, Fault> {
+        let url = self.at(parts, &[]);
+        let answer = self.http.change(method, url, body, MOST_JSON).await?;
+        Ok(answer.body)
+    }
+
     /// A whole list, page after page; more than `pages` of them are too many.
     pub async fn pages<T: DeserializeOwned>(
         &self,
@@ -164,6 +178,12 @@ impl Repository {
             "the repository is called {} now",
             super::http::one_line(&shape.full_name, 200)
         )))
+    }
+
+    /// Looks at the repository with the token for changes, if there is one of its own.
+    pub async fn try_changing(&self) -> Result<(), Fault> {
+        let url = self.at(&[], &[]);
+        self.http.try_changing(url, MOST_JSON).await
     }
 
     /// The bytes of `flake.lock` at a commit; none only if the tree of the commit shows none.

@@ -7,6 +7,8 @@ use futures_util::future::BoxFuture;
 use nixfleet_core::Timestamp;
 use nixfleet_core::notice::NoticeKind;
 
+use super::Owed;
+
 /// One attempt to deliver a notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
@@ -49,6 +51,11 @@ pub enum Outcome {
 pub trait DeliveryLog: Send + Sync {
     /// Keeps one.
     fn record(&self, attempt: Attempt) -> BoxFuture<'_, ()>;
+
+    /// What a channel still owes, the oldest first, at most so many; none where nothing is stored.
+    fn owed(&self, _channel: &'static str, _most: usize) -> BoxFuture<'_, Vec<Owed>> {
+        std::future::ready(Vec::new()).boxed()
+    }
 }
 
 /// Keeps the last attempts in memory.

@@ -1,7 +1,8 @@
 //! Tells people what the fleet wants told (spec 05, "Notifications"): to an Apprise API, to ntfy,
 //! and to a webhook with a signature. One slow or dead receiver holds up no other.
 //!
-//! What happened to every attempt is recorded, and what is still owed at the end is handed back.
+//! What happened to every attempt is recorded. What a channel has no room for stays in the store and
+//! is taken from there as soon as it has; what is still owed at the end is handed back.
 
 mod apprise;
 mod log;
@@ -10,7 +11,7 @@ mod post;
 mod webhook;
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use nixfleet_core::Timestamp;
 use nixfleet_core::notice::Notice;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -97,7 +98,7 @@ pub enum Accepted {
     Queued,
     /// The same was told a short time ago.
     Repeated,
-    /// These channels have too much to do; it is for the caller to keep it.
+    /// These channels have too much to do now; what is stored of it is told when there is room.
     Full(Vec<Owed>),
 }
 
@@ -114,6 +115,8 @@ pub struct Notifier {
 struct Queue {
     channel: &'static str,
     sender: mpsc::Sender<Owed>,
+    /// Told when there was no room: the rest is to be taken from the store.
+    overflow: Arc<Notify>,
 }
 
 impl std::fmt::Debug for Clock {
@@ -140,7 +143,7 @@ impl Notifier {
     /// same was told a short time ago.
     #[must_use]
     pub fn owed(&self, notice: &Notice) -> Option<Vec<Owed>> {
-        if self.is_repeated(&notice.key) {
+        if self.is_repeated(notice) {
             return None;
         }
         let id = id_of(notice);
@@ -168,9 +171,11 @@ impl Notifier {
             };
             match queue.sender.try_send(one) {
                 Ok(()) => {}
-                Err(
-                    mpsc::error::TrySendError::Full(owed) | mpsc::error::TrySendError::Closed(owed),
-                ) => left.push(owed),
+                Err(mpsc::error::TrySendError::Full(owed)) => {
+                    queue.overflow.notify_one();
+                    left.push(owed);
+                }
+                Err(mpsc::error::TrySendError::Closed(owed)) => left.push(owed),
             }
         }
         left
@@ -182,10 +187,14 @@ impl Notifier {
         !self.queues.is_empty()
     }
 
-    fn is_repeated(&self, key: &str) -> bool {
-        let now = self.clock.now();
+    fn is_repeated(&self, notice: &Notice) -> bool {
+        let (key, now) = (notice.key.as_str(), self.clock.now());
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.retain(|_, at| now.since(*at) < self.window);
+        // What has ended and comes again is news.
+        if let Some(ended) = notice.ends() {
+            told.remove(&ended);
+        }
         if told.contains_key(key) {
             return true;
         }
@@ -216,7 +225,7 @@ impl Delivering {
     }
 }
 
-/// Starts to deliver, first what was owed at the last end.
+/// Starts to deliver, first what was owed at the last end: what is given, and what the log knows.
 #[must_use]
 pub fn start(
     channels: Vec<Arc<dyn Channel>>,
@@ -230,9 +239,11 @@ pub fn start(
     let mut tasks = Vec::new();
     for channel in channels {
         let (sender, queue) = mpsc::channel(rules.queue);
+        let overflow = Arc::new(Notify::new());
         queues.push(Queue {
             channel: channel.name(),
             sender,
+            overflow: Arc::clone(&overflow),
         });
         let own = |owed: &&Owed| owed.channel == channel.name();
         let worker = worker::Worker {
@@ -242,6 +253,9 @@ pub fn start(
             clock: clock.clone(),
             rules,
             queue,
+            overflow,
+            fetched: VecDeque::new(),
+            finished: VecDeque::new(),
         };
         tasks.push(tokio::spawn(worker.run(stop.clone())));
     }

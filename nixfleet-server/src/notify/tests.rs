@@ -373,3 +373,87 @@ async fn a_dead_receiver_holds_up_no_other_and_no_secret_is_told() {
     let text = format!("{attempts:?} {:?} {:?}", running.notifier, gone.settings());
     assert!(!text.contains("canary"), "{text}");
 }
+
+#[tokio::test]
+async fn what_ended_in_between_is_told_again() {
+    let receiver = Receiver::start().await;
+    let running = run(&only_webhook(&receiver), rules(), Vec::new());
+    let tell = |kind, second: i64| {
+        let at = Timestamp::from_seconds(1_799_999_000 + second);
+        running
+            .notifier
+            .notify(&Notice::new(kind, at, "remote", "x", ""))
+    };
+    let (lost, back) = (NoticeKind::RemoteUnreachable, NoticeKind::RemoteReadable);
+    assert_eq!(tell(lost, 1), Accepted::Queued);
+    assert_eq!(tell(lost, 2), Accepted::Repeated);
+    assert_eq!(tell(back, 3), Accepted::Queued);
+    assert_eq!(tell(back, 4), Accepted::Repeated);
+    assert_eq!(tell(lost, 5), Accepted::Queued, "a second loss");
+    assert_eq!(tell(back, 6), Accepted::Queued, "and its end");
+    running.attempts(4).await;
+    assert_eq!(receiver.seen().len(), 4);
+}
+
+/// What a store keeps of notices.
+#[derive(Default)]
+struct Shelf {
+    owed: Mutex<Vec<Owed>>,
+    delivered: MemoryLog,
+}
+
+impl DeliveryLog for Shelf {
+    fn record(&self, attempt: Attempt) -> BoxFuture<'_, ()> {
+        let mut owed = self.owed.lock().unwrap();
+        owed.retain(|one| one.id != attempt.id || one.channel != attempt.channel);
+        self.delivered.record(attempt)
+    }
+
+    fn owed(&self, channel: &'static str, most: usize) -> BoxFuture<'_, Vec<Owed>> {
+        let owed = self.owed.lock().unwrap();
+        let own = owed.iter().filter(|one| one.channel == channel);
+        let own: Vec<Owed> = own.take(most).cloned().collect();
+        Box::pin(std::future::ready(own))
+    }
+}
+
+#[tokio::test]
+async fn what_the_queue_has_no_room_for_is_told_from_the_store_once_each() {
+    let receiver = Receiver::start().await;
+    let shelf = Arc::new(Shelf::default());
+    let kept: Arc<dyn DeliveryLog> = shelf.clone();
+    let (clock, stop) = (clock(), CancellationToken::new());
+    let channels = channels(&only_webhook(&receiver)).unwrap();
+    let (notifier, delivering) = start(channels, &kept, &clock, rules(), Vec::new(), &stop);
+    let mut left = 0;
+    for n in 0..100 {
+        let owed = notifier.owed(&notice(&format!("host-{n}"))).unwrap();
+        // Stored first, as the journal does.
+        shelf.owed.lock().unwrap().extend(owed.clone());
+        left += notifier.hand_over(owed).len();
+    }
+    assert!(left > 50, "the queue is bounded: {left}");
+    let waited = tokio::time::timeout(Duration::from_secs(30), async {
+        while !shelf.owed.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    waited.await.unwrap();
+    // Later ones come through as ever.
+    let owed = notifier.owed(&notice("late")).unwrap();
+    assert_eq!(notifier.hand_over(owed), []);
+    let waited = tokio::time::timeout(Duration::from_secs(30), async {
+        while receiver.seen().len() < 101 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    waited.await.unwrap();
+    stop.cancel();
+    assert_eq!(delivering.ended().await, []);
+    let ids: std::collections::BTreeSet<String> = receiver
+        .seen()
+        .iter()
+        .map(|got| got.header("webhook-id").unwrap().to_owned())
+        .collect();
+    assert_eq!((ids.len(), receiver.seen().len()), (101, 101), "each once");
+}

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -12,6 +12,9 @@ use super::log::{Attempt, DeliveryLog, Outcome};
 use super::post::Undelivered;
 use super::{Channel, Owed, Rules};
 use crate::clock::Clock;
+
+/// So many ids are remembered against telling twice.
+const MOST_IDS: usize = 1024;
 
 pub(super) struct Worker {
     pub channel: Arc<dyn Channel>,
@@ -21,7 +24,15 @@ pub(super) struct Worker {
     /// What was owed before.
     pub owed: Vec<Owed>,
     pub queue: mpsc::Receiver<Owed>,
+    /// Something was stored that the queue had no room for.
+    pub overflow: Arc<Notify>,
+    /// Taken from the store; these may still come through the queue, too.
+    pub fetched: VecDeque<String>,
+    /// Delivered or given up; these may still be in the store.
+    pub finished: VecDeque<String>,
 }
+
+type Waiting = VecDeque<(Instant, Owed)>;
 
 /// What came of one attempt.
 enum Next {
@@ -32,12 +43,18 @@ enum Next {
 impl Worker {
     /// Goes on until it is stopped or nobody can hand in anything any more and nothing is left.
     pub async fn run(mut self, stop: CancellationToken) -> Vec<Owed> {
-        let mut waiting: VecDeque<(Instant, Owed)> = std::mem::take(&mut self.owed)
+        let mut waiting: Waiting = std::mem::take(&mut self.owed)
             .into_iter()
             .map(|owed| (Instant::now(), owed))
             .collect();
         let mut open = true;
+        // Whether the store may hold what is not here.
+        let mut unread = true;
+        let overflow = Arc::clone(&self.overflow);
         while open || !waiting.is_empty() {
+            if unread && waiting.len() * 2 <= self.rules.queue {
+                unread = self.refill(&mut waiting).await;
+            }
             let room = waiting.len() < self.rules.queue;
             let due = waiting.iter().map(|(due, _)| *due).min();
             let pause = async {
@@ -50,9 +67,10 @@ impl Worker {
                 biased;
                 () = stop.cancelled() => break,
                 handed = self.queue.recv(), if open && room => match handed {
-                    Some(owed) => waiting.push_back((Instant::now(), owed)),
+                    Some(owed) => self.take_in(owed, &mut waiting),
                     None => open = false,
                 },
+                () = overflow.notified() => unread = true,
                 () = pause => {
                     let position = waiting.iter().position(|(at, _)| Some(*at) == due);
                     let Some((_, owed)) = position.and_then(|at| waiting.remove(at)) else {
@@ -62,7 +80,7 @@ impl Worker {
                     let again = Owed { attempts: owed.attempts + 1, ..owed.clone() };
                     let attempted = stop.run_until_cancelled(self.attempt(&owed)).await;
                     match attempted {
-                        Some(Next::Done) => {}
+                        Some(Next::Done) => remember(&mut self.finished, owed.id),
                         Some(Next::Later(at)) => waiting.push_back((at, again)),
                         None => waiting.push_front((Instant::now(), owed)),
                     }
@@ -71,9 +89,45 @@ impl Worker {
         }
         self.queue.close();
         while let Some(owed) = self.queue.recv().await {
-            waiting.push_back((Instant::now(), owed));
+            self.take_in(owed, &mut waiting);
         }
         waiting.into_iter().map(|(_, owed)| owed).collect()
+    }
+
+    /// Takes from the store what nobody handed over; answers whether there may be more.
+    async fn refill(&mut self, waiting: &mut Waiting) -> bool {
+        while waiting.len() < self.rules.queue {
+            let Ok(owed) = self.queue.try_recv() else {
+                break;
+            };
+            self.take_in(owed, waiting);
+        }
+        let most = self.rules.queue.saturating_mul(2);
+        let stored = self.log.owed(self.channel.name(), most).await;
+        let is_page = stored.len() == most;
+        let mut added = false;
+        for owed in stored {
+            let held = waiting.iter().any(|(_, known)| known.id == owed.id);
+            if held || self.finished.contains(&owed.id) {
+                continue;
+            }
+            if waiting.len() >= self.rules.queue {
+                return true;
+            }
+            remember(&mut self.fetched, owed.id.clone());
+            waiting.push_back((Instant::now(), owed));
+            added = true;
+        }
+        is_page && added
+    }
+
+    fn take_in(&mut self, owed: Owed, waiting: &mut Waiting) {
+        match self.fetched.iter().position(|id| *id == owed.id) {
+            Some(at) => {
+                self.fetched.remove(at);
+            }
+            None => waiting.push_back((Instant::now(), owed)),
+        }
     }
 
     async fn attempt(&self, owed: &Owed) -> Next {
@@ -110,6 +164,13 @@ impl Worker {
         self.log.record(attempt).await;
         next
     }
+}
+
+fn remember(ids: &mut VecDeque<String>, id: String) {
+    if ids.len() == MOST_IDS {
+        ids.pop_front();
+    }
+    ids.push_back(id);
 }
 
 /// The pause after so many failed attempts.

@@ -1,11 +1,11 @@
 //! Signed messages of a forge: hints to look now instead of later.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use nixfleet_core::fleet::Request;
-use nixfleet_core::host::Actor;
+use nixfleet_core::fleet::Input;
 use serde_json::json;
 use warp::Filter;
 use warp::reply::Response;
@@ -18,14 +18,13 @@ use crate::net::body;
 use crate::reject::{Problem, standard};
 use crate::sources::Poller;
 
-/// As whom the server looks for updates when a forge says that something happened.
-const ACTOR: &str = "webhook";
-
 /// What takes messages in; cheap to clone.
 #[derive(Clone)]
 pub struct Hooks {
     webhook: Arc<Mutex<Webhook>>,
     poller: Option<Poller>,
+    /// How many hints came.
+    heard: Arc<AtomicU64>,
 }
 
 impl Hooks {
@@ -42,6 +41,7 @@ impl Hooks {
         Self {
             webhook: Arc::new(Mutex::new(webhook)),
             poller,
+            heard: Arc::default(),
         }
     }
 
@@ -88,8 +88,13 @@ async fn taken(
         Hint::Pull(_) => "pull",
     };
     if hint != Hint::Nothing {
-        let actor = Actor::Automation(ACTOR.to_owned());
-        api.hub.request(actor, Request::CheckUpdates).await?;
+        let heard_before = hooks.heard.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(
+            heard,
+            heard_before,
+            "the forge hints that something changed"
+        );
+        api.hub.submit(Input::ForgeHint).await?;
     }
     Ok(json_response(
         StatusCode::ACCEPTED,

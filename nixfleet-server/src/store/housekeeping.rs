@@ -7,15 +7,20 @@ use nixfleet_core::{LockHash, Timestamp};
 use sqlx::sqlite::SqliteQueryResult;
 
 use super::error::StoreError;
-use super::{KEEP_KEYS, Store};
+use super::{KEEP_KEYS, Store, rollouts};
 
 /// How long records are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// Commands that have ended.
     pub commands: Duration,
-    /// Events, and attempts to deliver notices.
+    /// Events, attempts to deliver notices, and notices that nobody took in all that time: those of
+    /// a channel that is not configured any more.
     pub events: Duration,
+    /// Rollouts that have ended. What they did on each host stays, as its deploy history.
+    pub rollouts: Duration,
+    /// The most rollouts that have ended, however young they are.
+    pub most_rollouts: usize,
 }
 
 impl Default for Retention {
@@ -24,6 +29,8 @@ impl Default for Retention {
         Self {
             commands: DAY * 90,
             events: DAY * 30,
+            rollouts: DAY * 90,
+            most_rollouts: 2_000,
         }
     }
 }
@@ -73,7 +80,8 @@ impl Store {
     /// so that nobody waits long. Answers how many were removed; call again until it is none.
     ///
     /// Open commands, the last ended one of each host, the last event (whose number the next one
-    /// follows) and the audit trail are never removed.
+    /// follows), open rollouts and the last ended ones that the fleet keeps in memory, deploys and
+    /// the audit trail are never removed.
     ///
     /// # Errors
     /// [`StoreError`] if the database could not be written.
@@ -120,8 +128,18 @@ impl Store {
         .bind(limit)
         .execute(&mut *writing)
         .await?;
+        let owed = sqlx::query(
+            "DELETE FROM notices_owed WHERE (id, channel) IN (
+                SELECT id, channel FROM notices_owed WHERE at < ? ORDER BY at LIMIT ?)",
+        )
+        .bind((now - keep.events).as_millis())
+        .bind(limit)
+        .execute(&mut *writing)
+        .await?;
+        let rollouts = rollouts::prune(&mut writing, now, keep, limit).await?;
         writing.commit().await?;
-        let removed = [commands, events, deliveries, keys];
-        Ok(removed.iter().map(SqliteQueryResult::rows_affected).sum())
+        let removed = [commands, events, deliveries, keys, owed];
+        let removed = removed.iter().map(SqliteQueryResult::rows_affected);
+        Ok(removed.sum::<u64>() + rollouts)
     }
 }

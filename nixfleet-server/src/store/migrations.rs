@@ -13,6 +13,7 @@ const VERSIONS: &[(i64, &str, &str)] = &[
     (1, "credentials", include_str!("../../migrations/sqlite/0001_credentials.sql")),
     (2, "fleet", include_str!("../../migrations/sqlite/0002_fleet.sql")),
     (3, "updates", include_str!("../../migrations/sqlite/0003_updates.sql")),
+    (4, "forge", include_str!("../../migrations/sqlite/0004_forge.sql")),
     (5, "idempotency", include_str!("../../migrations/sqlite/0005_idempotency.sql")),
 ];
 

@@ -9,6 +9,7 @@ mod credentials;
 mod error;
 mod fleet;
 mod folder;
+mod forge;
 mod history;
 mod host_row;
 mod housekeeping;

@@ -67,6 +67,18 @@ struct OwedRow {
     body: String,
 }
 
+fn readable(rows: Vec<OwedRow>) -> Vec<Owed> {
+    let owed = rows.into_iter().filter_map(|row| {
+        Some(Owed {
+            notice: from_json::<Notice>(&row.body).ok()?,
+            channel: row.channel,
+            id: row.id,
+            attempts: row.attempts,
+        })
+    });
+    owed.collect()
+}
+
 impl Store {
     /// What was not delivered yet, the oldest first. A notice that cannot be read any more is left
     /// out: it is for people, nothing is decided by it.
@@ -79,15 +91,23 @@ impl Store {
         )
         .fetch_all(self.database.reader())
         .await?;
-        let owed = rows.into_iter().filter_map(|row| {
-            Some(Owed {
-                notice: from_json::<Notice>(&row.body).ok()?,
-                channel: row.channel,
-                id: row.id,
-                attempts: row.attempts,
-            })
-        });
-        Ok(owed.collect())
+        Ok(readable(rows))
+    }
+
+    /// The same for one channel: what is owed to one that nobody has any more is not in its way.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database could not be read.
+    pub async fn owed_to(&self, channel: &str, most: u32) -> Result<Vec<Owed>, StoreError> {
+        let rows: Vec<OwedRow> = sqlx::query_as(
+            "SELECT id, channel, attempts, body FROM notices_owed WHERE channel = ?
+             ORDER BY at, id LIMIT ?",
+        )
+        .bind(channel)
+        .bind(most)
+        .fetch_all(self.database.reader())
+        .await?;
+        Ok(readable(rows))
     }
 
     /// Attempts to deliver notices, the newest first, older than the attempt `before`.
@@ -161,6 +181,17 @@ impl DeliveryLog for Store {
             if let Err(error) = self.record_attempt(&attempt).await {
                 tracing::warn!(%error, key = attempt.key, "an attempt to deliver is not recorded");
             }
+        }
+        .boxed()
+    }
+
+    fn owed(&self, channel: &'static str, most: usize) -> BoxFuture<'_, Vec<Owed>> {
+        async move {
+            let most = u32::try_from(most).unwrap_or(u32::MAX);
+            self.owed_to(channel, most).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, channel, "what is still to be told cannot be read");
+                Vec::new()
+            })
         }
         .boxed()
     }

@@ -5,14 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use nixfleet_core::RolloutId;
 use nixfleet_core::fleet::{KEPT_ROLLOUTS, Record};
 use nixfleet_core::rollout::{HostRun, HostStage, RolledBack, Rollout};
+use nixfleet_core::{RolloutId, Timestamp};
 use sqlx::{Sqlite, Transaction};
 
 use super::Store;
 use super::error::StoreError;
 use super::fleet::Body;
+use super::housekeeping::Retention;
 use super::value::{json, sum, word};
 
 type Writing = Transaction<'static, Sqlite>;
@@ -93,6 +94,32 @@ pub(super) async fn read(reading: &mut sqlx::SqliteConnection) -> Result<Vec<Bod
     .bind(kept)
     .fetch_all(reading)
     .await?)
+}
+
+/// Removes ended rollouts that are too old or too many, the oldest first; never one that the fleet
+/// would read back (see [`read`]). Answers how many.
+pub(super) async fn prune(
+    writing: &mut Writing,
+    now: Timestamp,
+    keep: Retention,
+    limit: u32,
+) -> Result<u64, StoreError> {
+    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    let done = sqlx::query(
+        "DELETE FROM rollouts WHERE id IN (
+            SELECT id FROM (
+                SELECT id, since, row_number() OVER (ORDER BY since DESC, id DESC) AS place
+                FROM rollouts WHERE open = 0)
+            WHERE place > ?1 AND (since < ?2 OR place > ?3)
+            ORDER BY place DESC LIMIT ?4)",
+    )
+    .bind(count(KEPT_ROLLOUTS))
+    .bind((now - keep.rollouts).as_millis())
+    .bind(count(keep.most_rollouts))
+    .bind(limit)
+    .execute(&mut **writing)
+    .await?;
+    Ok(done.rows_affected())
 }
 
 impl Store {

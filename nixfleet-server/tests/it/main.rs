@@ -4,6 +4,7 @@
 mod app;
 mod command;
 mod demo;
+mod forge;
 mod network;
 mod sources;
 mod store;

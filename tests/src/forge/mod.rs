@@ -78,6 +78,8 @@ pub struct State {
     pub checks: BTreeMap<String, Vec<FakeCheck>>,
     /// Accepted tokens; none at all accepts everybody.
     pub tokens: Vec<String>,
+    /// When tokens end, as GitHub says it: `2026-12-31 00:00:00 UTC`.
+    pub token_ends: BTreeMap<String, String>,
     /// The quota, if there is one.
     pub quota: Option<Quota>,
     /// Entries per page, at most.
@@ -122,6 +124,7 @@ impl FakeForge {
             pulls: BTreeMap::new(),
             checks: BTreeMap::new(),
             tokens: Vec::new(),
+            token_ends: BTreeMap::new(),
             quota: None,
             page: 100,
             stale_branch: None,
@@ -274,7 +277,10 @@ impl State {
             }
         }
         let answer = routes::answer(self, route, request);
-        let answer = tagged(answer, request, token.as_deref());
+        let mut answer = tagged(answer, request, token.as_deref());
+        if let Some(ends) = token.and_then(|token| self.token_ends.get(&token)) {
+            answer = answer.with("github-authentication-token-expiration", ends.clone());
+        }
         if let Some(quota) = &mut self.quota
             && answer.status != 304
         {

@@ -123,3 +123,35 @@ fn a_host_that_stays_away_is_told_once_also_over_a_restart() {
     let mut again = Told::new(fleet.stored.clone(), fleet.now + Duration::from_secs(5));
     assert_eq!(again.pass(AFTER), [], "it was told before the restart");
 }
+
+/// An end in between makes the same thing another one.
+#[test]
+fn what_ends_and_comes_again_is_another_thing() {
+    let at = Timestamp::from_seconds(5);
+    let lost = crate::notice::Notice::new(NoticeKind::RemoteUnreachable, at, "remote", "", "");
+    let back = crate::notice::Notice::new(NoticeKind::RemoteReadable, at, "remote", "", "");
+    assert_eq!(back.ends(), Some(lost.key.clone()));
+    assert_eq!(lost.ends(), Some(back.key));
+    for kind in NoticeKind::ALL {
+        let ended = kind.ends();
+        assert_eq!(ended.and_then(NoticeKind::ends), ended.map(|_| *kind));
+    }
+}
+
+#[test]
+fn every_absence_of_a_host_has_a_key_of_its_own() {
+    let mut fleet = Told::new(Snapshot::default(), Timestamp::from_seconds(1_000_000));
+    let mut keys = std::collections::BTreeSet::new();
+    for round in 1..4 {
+        fleet.register(round);
+        fleet.disconnect(round);
+        fleet.now = fleet.now + AFTER;
+        for effect in fleet.fleet.handle_timeout(fleet.now) {
+            if let Effect::Notify(notice) = effect {
+                assert_eq!(notice.kind, NoticeKind::HostOffline);
+                keys.insert(notice.key.clone());
+            }
+        }
+    }
+    assert_eq!(keys.len(), 3, "{keys:?}");
+}

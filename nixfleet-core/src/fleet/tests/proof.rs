@@ -53,7 +53,7 @@ fn d14_only_what_is_told_after_everything_has_ended_is_proof() {
     assert_eq!(unproven(&world, &before), Some(WaitCode::Busy));
     world.pass(20);
     assert_eq!(unproven(&world, &before), Some(WaitCode::Busy));
-    let open = world.fleet.hosts[&host()].open.clone();
+    let open = world.fleet.hosts.get(&host()).unwrap().open.clone();
 
     // Nobody tracks it any more, and the agent has not said a word since.
     for id in open {

@@ -16,11 +16,12 @@ use nixfleet_core::notice::Notice;
 use nixfleet_core::rollout::{Ask, Rollout, RolloutState, Targets, Verb};
 use nixfleet_core::sync::{Deltas, Replica, ServerMessage, parts};
 use nixfleet_core::update::{
-    ForgeAnswer, ForgeCall, MergeAnswer, PrNumber, PrState, PullRequest, RevertAnswer, UpdatePolicy,
+    Containment, ForgeAnswer, ForgeCall, MergeAnswer, PrNumber, PrState, PullRequest, RevertAnswer,
+    UpdatePolicy,
 };
 use nixfleet_core::wire::agent::{AgentFrame, ServerFrame};
 use nixfleet_core::wire::{agent_message, decode_agent_frame, decode_server_frame, server_order};
-use nixfleet_core::{CommandId, ConnectionId, HostId, Op, RolloutId, Timestamp};
+use nixfleet_core::{CommandId, CommitId, ConnectionId, HostId, Op, RolloutId, Timestamp};
 
 use crate::simulation::machine::{Machine, commit, lock};
 use crate::update::pull_requests::benign;
@@ -102,6 +103,8 @@ pub struct Field {
     pub second: bool,
     /// Pull requests about which the forge does not answer.
     pub mute: BTreeSet<PrNumber>,
+    /// Heads, and commits that they contain by the forge's word.
+    pub contains: Vec<(CommitId, CommitId)>,
     tests_after_switch: bool,
     pub updates: Option<UpdatePolicy>,
     remote: u64,
@@ -159,6 +162,7 @@ impl Field {
             reverted: Vec::new(),
             second: false,
             mute: BTreeSet::new(),
+            contains: Vec::new(),
             remote: 1,
             connection_of: BTreeMap::new(),
             connections: 0,
@@ -265,7 +269,7 @@ impl Field {
     /// A forge with a pull request whose merge is commit 2, and perhaps a second one.
     fn forge(&mut self, call: ForgeCall) {
         let asked = match &call {
-            ForgeCall::List => None,
+            ForgeCall::List | ForgeCall::Contains { .. } => None,
             ForgeCall::Read { number }
             | ForgeCall::Merge { number, .. }
             | ForgeCall::Revert { number, .. } => Some(*number),
@@ -294,6 +298,20 @@ impl Field {
                 self.merged.push(call);
                 let commit = commit(2);
                 ForgeAnswer::Merged(number, MergeAnswer::Done { commit })
+            }
+            ForgeCall::Contains { commit, head } => {
+                let on_branch = self.contains.contains(&(head, commit));
+                let lock = Some(lock(2));
+                let answer = Ok(if on_branch {
+                    Containment::Contained { lock }
+                } else {
+                    Containment::NotContained
+                });
+                ForgeAnswer::Contained {
+                    commit,
+                    head,
+                    answer,
+                }
             }
             ForgeCall::Revert { .. } => {
                 self.reverted.push(call);

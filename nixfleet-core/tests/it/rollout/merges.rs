@@ -6,6 +6,7 @@ use nixfleet_core::update::{Deploy, ForgeCall, JobState, PrNumber, UpdatePolicy}
 use nixfleet_core::{HostId, Op};
 
 use super::field::{Field, ROLLOUT, host, target};
+use crate::simulation::machine::commit;
 use crate::update::pull_requests::{commit as head, policy};
 
 /// Nothing is merged without a person.
@@ -40,6 +41,57 @@ fn job(field: &Field) -> (JobState, String) {
     let view = field.fleet.updates_view().unwrap();
     let job = view.job.unwrap();
     (job.state, job.message)
+}
+
+/// The branch moves past the merge before anybody looks, twice, and the source knows no history: the
+/// forge proves the merge to the job, and to the rollout after it.
+#[test]
+fn e05_a_branch_that_moved_past_the_merge_is_rolled_out_by_the_word_of_the_forge() {
+    let mut field = Field::with_forge(3, None, by_hand());
+    let ask = deploy(&field, Deploy::default_policy());
+    merge(&mut field, ask);
+    field.run_for(5);
+    field.remote(3);
+    field.run_for(20);
+    assert!(
+        field.frames.is_empty(),
+        "the forge says that it is not there"
+    );
+    field.contains.push((commit(4), commit(2)));
+    field.remote(4);
+    field.finish(1);
+    assert_eq!(field.state(), RolloutState::Complete);
+    let deploys = field.frames.iter().filter(|(_, _, op, ..)| *op != Op::Test);
+    let targets: Vec<_> = deploys.map(|(.., to)| *to).collect();
+    assert_eq!(targets, [Some(target(2)); 6], "exactly the merge commit");
+    assert_eq!(job(&field).0, JobState::Completed);
+    field.check();
+}
+
+/// A rollout of an earlier commit that somebody asks for by name.
+#[test]
+fn e05_a_rollout_of_an_earlier_commit_waits_for_the_word_of_the_forge() {
+    for contained in [true, false] {
+        let mut field = Field::with_forge(3, None, by_hand());
+        if contained {
+            field.contains.push((commit(4), commit(2)));
+        }
+        field.remote(4);
+        let ask = nixfleet_core::rollout::Ask {
+            hosts: field.everybody(),
+            target: Some(target(2)),
+            ..nixfleet_core::rollout::Ask::default()
+        };
+        let started = field.ask(Request::StartRollout {
+            id: ROLLOUT,
+            ask: Box::new(ask),
+            confirm: None,
+            reason: None,
+        });
+        assert!(matches!(started, Reply::RolloutStarted(_)), "{started:?}");
+        field.run_for(300);
+        assert_eq!(!field.frames.is_empty(), contained, "{:?}", field.state());
+    }
 }
 
 fn on_all(op: Op) -> Vec<(HostId, Op)> {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use nixfleet_core::rollout::{
-    Ask, AskKind, Canaries, HostStage, InFlight, OnFailure, PlanError, Policy, RolloutState, Stage,
-    Targets, Verb, VerbError, VerbName, WaitCode,
+    Ask, AskKind, Canaries, HOST_PATIENCE, HostStage, InFlight, OnFailure, PlanError, Policy,
+    RolloutState, Stage, Targets, Verb, VerbError, VerbName, WaitCode,
 };
 use nixfleet_core::{HostId, Op};
 
@@ -396,4 +396,26 @@ fn d12_a_stored_rollout_goes_on_where_it_was() {
         crashes += 1;
     }
     assert!(crashes > 5);
+}
+
+/// Each reason is over before its own bound, and another one takes its place: together they are
+/// still bounded (law D18).
+#[test]
+fn d18_reasons_that_take_turns_keep_a_host_waiting_for_a_bounded_time() {
+    const HALF_A_DAY: Duration = Duration::from_secs(12 * 3600);
+    let mut play = play(&[0], &policy(), &[]);
+    let began = play.now;
+    let mut held = true;
+    while !play.rollout.state.is_terminal() {
+        let waited = play.now.since(began);
+        assert!(waited <= HOST_PATIENCE + HALF_A_DAY, "it waits for ever");
+        let flags = &mut play.hosts.all.get_mut(&name(0)).unwrap().flags;
+        (flags.held, flags.closed) = (held, !held);
+        held = !held;
+        play.step();
+        play.now = play.now + HALF_A_DAY;
+    }
+    let waited = play.now.since(began);
+    assert!(waited >= HOST_PATIENCE, "given up too soon: {waited:?}");
+    assert_eq!(play.sent_to(&name(0)), 0);
 }

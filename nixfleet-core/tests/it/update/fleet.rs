@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use nixfleet_core::credential::{Credential, Nearness};
 use nixfleet_core::desired::RemotePolicy;
 use nixfleet_core::fleet::{
     Accepted, AuditRecord, Dispatch, Effect, Fleet, FleetConfig, Input, Reading, Record, Reply,
@@ -12,8 +13,8 @@ use nixfleet_core::notice::NoticeKind;
 use nixfleet_core::rollout::Targets;
 use nixfleet_core::sync::{Change, Replica, ServerMessage, frame, parts};
 use nixfleet_core::update::{
-    Deploy, ForgeAnswer, ForgeCall, JobState, MergeAnswer, MergeMethod, PrNumber, PrState,
-    PullRequest, RevertAnswer, RevertKind, UpdateRecord, UpdateRefusal,
+    Deploy, ForgeAnswer, ForgeCall, ForgeFailure, HINTS_APART, JobState, MergeAnswer, MergeMethod,
+    PrNumber, PrState, PullRequest, RevertAnswer, RevertKind, UpdateRecord, UpdateRefusal,
 };
 use nixfleet_core::{
     Attention, CommandId, CommitId, HostId, LockHash, Op, RolloutId, Timestamp, lock_hash,
@@ -486,4 +487,109 @@ fn a_fleet_without_news_publishes_nothing_and_stores_nothing() {
         day.now,
     );
     assert_eq!(effects, [], "an answer that nobody waits for");
+}
+
+/// Any number of hints is one listing, and one more for those that came meanwhile; nobody asked for
+/// it, so nobody is named in the audit trail.
+#[test]
+fn e06_hints_lead_to_one_listing_at_a_time_and_to_no_audit() {
+    let mut day = Day::listed();
+    let lists = |day: &Day| {
+        let list = |call: &&ForgeCall| **call == ForgeCall::List;
+        day.calls.iter().filter(list).count()
+    };
+    let (before, audits) = (lists(&day), day.audits.len());
+    for _ in 0..50 {
+        day.handle(Input::ForgeHint);
+    }
+    assert_eq!(lists(&day), before + 1, "the first one at once");
+    day.forge(ForgeAnswer::Listed(Ok(vec![benign()])));
+    assert_eq!(lists(&day), before + 1);
+    day.pass(HINTS_APART);
+    assert_eq!(lists(&day), before + 2, "the others together");
+    day.forge(ForgeAnswer::Listed(Ok(vec![benign()])));
+    day.pass(10 * HINTS_APART);
+    assert_eq!(
+        lists(&day),
+        before + 2,
+        "without hints not sooner than ever"
+    );
+    // A steady stream.
+    for _ in 0..60 {
+        day.handle(Input::ForgeHint);
+        if *day.last_call() == ForgeCall::List {
+            day.forge(ForgeAnswer::Listed(Ok(vec![benign()])));
+        }
+        day.pass(Duration::from_secs(1));
+    }
+    day.forge(ForgeAnswer::Listed(Ok(vec![benign()])));
+    assert!(lists(&day) <= before + 2 + 7, "{}", lists(&day));
+    assert_eq!(day.audits.len(), audits);
+    // A person is heard at once, and named.
+    let before = lists(&day);
+    day.request(Request::CheckUpdates);
+    assert_eq!(lists(&day), before + 1);
+    assert_eq!(day.audits.len(), audits + 1);
+}
+
+#[test]
+fn e06_hints_do_not_end_a_pause_that_the_forge_asked_for() {
+    let mut day = Day::listed();
+    day.request(Request::CheckUpdates);
+    let until = day.now + Duration::from_secs(600);
+    day.forge(ForgeAnswer::Listed(Err(ForgeFailure {
+        what: "limited".into(),
+        not_before: Some(until),
+    })));
+    let before = day.calls.len();
+    day.handle(Input::ForgeHint);
+    day.pass(Duration::from_secs(599));
+    assert_eq!(day.calls.len(), before);
+    day.pass(Duration::from_secs(1));
+    assert_eq!(day.calls.len(), before + 1);
+}
+
+/// The end of a token of the forge is told in time and shown, also over a restart; another token is
+/// another end.
+#[test]
+fn the_end_of_a_credential_is_told_once_for_each_nearness_and_shown() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let mut day = Day::listed();
+    let told = |day: &Day| {
+        let kinds = day.notices.iter();
+        kinds
+            .filter(|kind| **kind == NoticeKind::CredentialExpires)
+            .count()
+    };
+    let ends = day.now + 20 * DAY;
+    let input = |credential, ends| Input::Credential {
+        credential,
+        ends,
+        made: None,
+    };
+    day.handle(input(Credential::ForgeReading, Some(ends)));
+    let shown = day.fleet.updates_view().unwrap().credentials;
+    assert_eq!((shown.len(), shown[0].ends, shown[0].told), (1, ends, None));
+    day.handle(input(Credential::ForgeReading, Some(ends)));
+    assert_eq!(told(&day), 0);
+    day.now = ends - 14 * DAY;
+    day.pass(Duration::ZERO);
+    assert_eq!(told(&day), 1);
+    day.restart();
+    day.handle(input(Credential::ForgeReading, Some(ends)));
+    day.pass(DAY);
+    assert_eq!(told(&day), 1, "it was told before the restart");
+    let shown = day.fleet.updates_view().unwrap().credentials;
+    assert_eq!(shown[0].told, Some(Nearness::TwoWeeks));
+    day.pass(15 * DAY);
+    assert_eq!(told(&day), 3, "three days before, and at the end");
+    day.handle(input(Credential::ForgeReading, None));
+    assert!(day.fleet.updates_view().unwrap().credentials.is_empty());
+    let tokens = Credential::Token("ci".into());
+    day.handle(input(tokens, Some(day.now + DAY)));
+    assert_eq!(told(&day), 4);
+    assert!(
+        day.fleet.updates_view().unwrap().credentials.is_empty(),
+        "no token of the forge"
+    );
 }

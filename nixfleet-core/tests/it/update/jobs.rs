@@ -15,7 +15,7 @@ use nixfleet_core::update::{
 };
 
 use super::pull_requests::{benign, check, commit, edit_lock, policy};
-use super::world::{Whim, World, merge_commit, order, person};
+use super::world::{Whim, World, lock_of, merge_commit, order, person};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const NUMBER: PrNumber = PrNumber(42);
@@ -157,6 +157,11 @@ fn e01_a_second_job_waits_for_nobody() {
     world.ask_merge(None).unwrap();
     assert!(world.updates.open_job().is_some());
     assert_eq!(world.ask_merge(None), Err(UpdateRefusal::Busy(NUMBER)));
+    // What nobody knows is unknown, whatever is under way.
+    let unknown = world
+        .updates
+        .merge(&person(), order(5, None), &world.desired, world.now);
+    assert_eq!(unknown, Err(UpdateRefusal::UnknownPr(PrNumber(5))));
     world.pass(MINUTE);
     assert!(world.job_ended_well());
     assert_eq!(world.merges.len(), 1);
@@ -529,6 +534,91 @@ fn e05_nothing_is_deployed_before_the_branch_shows_the_merge() {
     world.branch_shows(merge_commit(), &[]);
     assert_eq!(world.deploys.len(), 1);
     assert_eq!(world.merge_calls(), 1);
+}
+
+/// Without history a branch that moved past the merge shows it by the word of the forge alone.
+#[test]
+fn e05_the_forge_proves_what_a_source_without_history_cannot() {
+    let merged = || {
+        let mut world = listed();
+        world.branch_follows = false;
+        ask_deploy(&mut world);
+        world.now = world.now + Duration::from_secs(2);
+        assert_eq!(world.questions(commit('b')), 1, "the branch as it was");
+        world
+    };
+    let mut past = merged();
+    past.contains.push((commit('f'), merge_commit()));
+    past.branch_is_at(commit('f'));
+    assert_eq!(past.deploys.len(), 1);
+    assert_eq!(past.deploys[0].commit, merge_commit(), "not the head");
+    assert_eq!(past.deploys[0].lock, Some(lock_of(merge_commit())));
+    assert_eq!(past.questions(commit('f')), 1);
+
+    // A branch that lost the merge, or somebody else's history.
+    let mut beside = merged();
+    beside.branch_is_at(commit('f'));
+    beside.pass(MINUTE);
+    assert_eq!(beside.questions(commit('f')), 1, "its answer is remembered");
+    assert_eq!(beside.deploys, []);
+    // It moves on, and now it has it.
+    beside.contains.push((commit('9'), merge_commit()));
+    beside.branch_is_at(commit('9'));
+    assert_eq!(beside.deploys.len(), 1);
+
+    let mut lost = merged();
+    lost.branch_is_at(commit('f'));
+    lost.pass(3 * MINUTE);
+    assert!(!lost.job_ended_well());
+    let message = lost.job_message();
+    assert!(message.contains("does not contain it"), "{message}");
+    assert_eq!(lost.deploys, []);
+}
+
+#[test]
+fn e06_a_forge_that_cannot_tell_is_asked_again_in_its_own_time() {
+    let failure = |not_before| ForgeFailure {
+        what: "the forge limits requests".to_owned(),
+        not_before,
+    };
+    let mut world = listed();
+    world.branch_follows = false;
+    ask_deploy(&mut world);
+    world.now = world.now + Duration::from_secs(2);
+    world.contains.push((commit('f'), merge_commit()));
+    let pause = world.now + Duration::from_secs(45);
+    world.outages.extend([failure(None), failure(Some(pause))]);
+    world.branch_is_at(commit('f'));
+    assert_eq!(world.questions(commit('f')), 1);
+    world.pass(Duration::from_secs(40));
+    assert_eq!(world.questions(commit('f')), 2, "then it wants a pause");
+    assert_eq!(world.deploys, []);
+    world.pass(Duration::from_secs(20));
+    assert_eq!(world.questions(commit('f')), 3);
+    assert_eq!(world.deploys.len(), 1);
+
+    // One that never tells.
+    let mut mute = listed();
+    mute.branch_follows = false;
+    ask_deploy(&mut mute);
+    mute.now = mute.now + Duration::from_secs(2);
+    mute.outages.extend((0..30).map(|_| failure(None)));
+    mute.branch_is_at(commit('f'));
+    mute.pass(3 * MINUTE);
+    assert!(!mute.job_ended_well());
+    let message = mute.job_message();
+    assert!(message.contains("the forge limits requests"), "{message}");
+    // After a restart it is asked anew.
+    let mut again = listed();
+    again.branch_follows = false;
+    ask_deploy(&mut again);
+    again.now = again.now + Duration::from_secs(2);
+    again.branch_is_at(commit('f'));
+    again.restart();
+    again.contains.push((commit('f'), merge_commit()));
+    again.branch_is_at(commit('f'));
+    assert_eq!(again.deploys.len(), 1);
+    assert_eq!(again.merge_calls(), 1);
 }
 
 #[test]

@@ -203,6 +203,10 @@ impl State {
                 };
                 ForgeAnswer::Merged(NUMBER, answer)
             }
+            ForgeCall::Contains { .. } => {
+                self.wrong("the branch is never past the merge");
+                ForgeAnswer::Listed(Ok(Vec::new()))
+            }
             ForgeCall::Revert { .. } => {
                 self.wrong("nobody asked for a revert");
                 ForgeAnswer::Listed(Ok(Vec::new()))

@@ -10,11 +10,11 @@ use nixfleet_core::desired::{
 };
 use nixfleet_core::host::Actor;
 use nixfleet_core::update::{
-    BETWEEN_MUTATIONS, DeployOrder, ForgeAnswer, ForgeCall, ForgeFailure, MergeAnswer, MergeOrder,
-    PrNumber, PrState, PullRequest, RevertAnswer, StoredUpdates, UpdatePolicy, UpdateRecord,
-    UpdateRefusal, UpdateStep, Updates,
+    BETWEEN_MUTATIONS, Containment, DeployOrder, ForgeAnswer, ForgeCall, ForgeFailure, MergeAnswer,
+    MergeOrder, PrNumber, PrState, PullRequest, RevertAnswer, StoredUpdates, UpdatePolicy,
+    UpdateRecord, UpdateRefusal, UpdateStep, Updates,
 };
-use nixfleet_core::{CommitHistory, CommitId, Timestamp};
+use nixfleet_core::{CommitHistory, CommitId, LockHash, Timestamp};
 
 use super::pull_requests::{START, commit, policy};
 
@@ -48,6 +48,8 @@ pub struct World {
     pub outages: VecDeque<ForgeFailure>,
     pub reverts: Vec<(PrNumber, CommitId)>,
     pub revert_answers: VecDeque<RevertAnswer>,
+    /// Heads, and commits that they contain by the forge's word.
+    pub contains: Vec<(CommitId, CommitId)>,
     /// Whether the branch follows merges at once.
     pub branch_follows: bool,
     /// Every call, with its moment.
@@ -84,6 +86,7 @@ impl World {
             outages: VecDeque::new(),
             reverts: Vec::new(),
             revert_answers: VecDeque::new(),
+            contains: Vec::new(),
             branch_follows: true,
             calls: Vec::new(),
             merges: Vec::new(),
@@ -166,6 +169,9 @@ impl World {
             }
             ForgeAnswer::Read(_, Err(why)) | ForgeAnswer::Listed(Err(why)) => why.not_before,
             ForgeAnswer::Merged(_, MergeAnswer::Refused(why)) => why.not_before,
+            ForgeAnswer::Contained { answer, .. } => {
+                answer.as_ref().err().and_then(|why| why.not_before)
+            }
             ForgeAnswer::Merged(..) | ForgeAnswer::Reverted(..) | ForgeAnswer::Listed(Ok(_)) => {
                 None
             }
@@ -224,6 +230,18 @@ impl World {
                 };
                 ForgeAnswer::Read(*number, read)
             }
+            ForgeCall::Contains { commit, head } => ForgeAnswer::Contained {
+                commit: *commit,
+                head: *head,
+                answer: match self.outages.pop_front() {
+                    Some(why) => Err(why),
+                    None if self.contains.contains(&(*head, *commit)) => {
+                        let lock = Some(lock_of(*commit));
+                        Ok(Containment::Contained { lock })
+                    }
+                    None => Ok(Containment::NotContained),
+                },
+            },
             ForgeCall::Merge { number, head, .. } => {
                 ForgeAnswer::Merged(*number, self.merge(*number, *head))
             }
@@ -328,6 +346,21 @@ impl World {
         self.perform(None);
     }
 
+    /// A source without history shows this head.
+    pub fn branch_is_at(&mut self, head: CommitId) {
+        self.desired.remote = Remote::Verified(at(head));
+        self.desired.history = None;
+        self.desired.verified_at = Some(self.now);
+        self.updates.settle(&self.desired, self.now);
+        self.perform(None);
+    }
+
+    /// The questions about a head.
+    pub fn questions(&self, about: CommitId) -> usize {
+        let asked = |(_, call): &&(Timestamp, ForgeCall)| matches!(call, ForgeCall::Contains { head, .. } if *head == about);
+        self.calls.iter().filter(asked).count()
+    }
+
     pub fn branch_fails(&mut self) {
         self.desired.remote = Remote::Failed {
             why: Unavailable::new(RemoteCause::TimedOut, ""),
@@ -368,10 +401,14 @@ pub fn order(number: u64, reason: Option<&str>) -> MergeOrder {
     }
 }
 
+pub fn lock_of(commit: CommitId) -> LockHash {
+    nixfleet_core::lock_hash(commit.to_string().as_bytes())
+}
+
 pub fn at(commit: CommitId) -> Snapshot {
     Snapshot {
         commit: Ok(commit),
-        lock: Ok(nixfleet_core::lock_hash(commit.to_string().as_bytes())),
+        lock: Ok(lock_of(commit)),
         subject: None,
         commit_time: None,
         branch: Some("main".to_owned()),

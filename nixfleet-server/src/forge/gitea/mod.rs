@@ -11,10 +11,10 @@ use nixfleet_core::update::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::alike::{complete_files, merge_refusal, method_word, read_pull};
 use super::budget::Purpose;
 use super::client::Dialect;
 use super::fault::Fault;
-use super::github::merge_refusal;
 use super::http::{Manners, from_json};
 use super::pull::{Pull, PullShape};
 use super::repository::{MOST_JSON, Repository};
@@ -56,12 +56,6 @@ impl Gitea {
             None => Mergeable::NotComputed,
         };
         shape.read(mergeable, true, self.repository.http().api())
-    }
-
-    async fn change(&self, method: Method, parts: &[&str], body: &Value) -> Result<Vec<u8>, Fault> {
-        let url = self.repository.at(parts, &[]);
-        let http = self.repository.http();
-        Ok(http.change(method, url, body, MOST_JSON).await?.body)
     }
 
     /// The answer to a merge is empty; into which commit it was merged is asked afterwards.
@@ -110,15 +104,10 @@ impl Dialect for Gitea {
     }
 
     async fn pull(&self, number: PrNumber, purpose: Purpose) -> Result<Pull, Fault> {
-        let name = number.0.to_string();
-        let shape: PullShape = self.repository.get(&["pulls", &name], &[], purpose).await?;
-        let pull = self.pull_of(shape)?;
-        if pull.told.number != number {
-            return Err(Fault::malformed(
-                "another pull request than the one asked for",
-            ));
-        }
-        Ok(pull)
+        read_pull(&self.repository, number, purpose, |shape| {
+            self.pull_of(shape)
+        })
+        .await
     }
 
     async fn files(&self, pull: &Pull, purpose: Purpose) -> Result<Vec<ChangedFile>, Fault> {
@@ -131,13 +120,7 @@ impl Dialect for Gitea {
             .pages(first, MOST_FILE_PAGES, purpose)
             .await?;
         let files: Vec<ChangedFile> = pages.into_iter().flatten().map(FileShape::read).collect();
-        if pull
-            .changed_files
-            .is_some_and(|told| told != files.len() as u64)
-        {
-            return Err(Fault::malformed("the list of files is not complete"));
-        }
-        Ok(files)
+        complete_files(pull, files)
     }
 
     async fn checks(&self, head: CommitId, purpose: Purpose) -> Result<Vec<Check>, Fault> {
@@ -159,13 +142,10 @@ impl Dialect for Gitea {
 
     async fn merge(&self, number: PrNumber, head: CommitId, method: MergeMethod) -> MergeAnswer {
         let name = number.0.to_string();
-        let method = match method {
-            MergeMethod::Merge => "merge",
-            MergeMethod::Squash => "squash",
-            MergeMethod::Rebase => "rebase",
-        };
+        let method = method_word(method);
         let body = json!({ "Do": method, "head_commit_id": head });
         let answer = self
+            .repository
             .change(Method::POST, &["pulls", &name, "merge"], &body)
             .await;
         match answer {
@@ -182,12 +162,17 @@ impl Dialect for Gitea {
         shape.read(name)
     }
 
-    async fn is_ancestor(&self, older: CommitId, younger: CommitId) -> Result<bool, Fault> {
+    async fn is_ancestor(
+        &self,
+        older: CommitId,
+        younger: CommitId,
+        purpose: Purpose,
+    ) -> Result<bool, Fault> {
         // What is in the older one and not in the younger one.
         let range = format!("{younger}...{older}");
         let shape: CompareShape = self
             .repository
-            .get(&["compare", &range], &[], Purpose::Polling)
+            .get(&["compare", &range], &[], purpose)
             .await?;
         Ok(shape.total_commits == 0)
     }
@@ -240,7 +225,10 @@ impl Dialect for Gitea {
             }
             Onto::Tracked => {}
         }
-        let answer = self.change(Method::POST, &["contents"], &body).await?;
+        let answer = self
+            .repository
+            .change(Method::POST, &["contents"], &body)
+            .await?;
         let written: WrittenShape = from_json(&answer)?;
         Ok(written.commit.sha)
     }
@@ -252,7 +240,10 @@ impl Dialect for Gitea {
             "head": branch,
             "base": self.repository.branch(),
         });
-        let answer = self.change(Method::POST, &["pulls"], &ask).await?;
+        let answer = self
+            .repository
+            .change(Method::POST, &["pulls"], &ask)
+            .await?;
         self.pull_of(from_json(&answer)?)
     }
 }

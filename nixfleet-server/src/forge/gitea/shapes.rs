@@ -5,10 +5,9 @@ use nixfleet_core::{CommitId, Timestamp};
 use serde::Deserialize;
 
 use crate::forge::HeadCommit;
+use crate::forge::alike::{CommitRef, MOST_NAME, complete_checks};
 use crate::forge::fault::Fault;
 use crate::forge::http::one_line;
-
-const MOST_NAME: usize = 200;
 
 #[derive(Deserialize)]
 pub(super) struct CompareShape {
@@ -18,11 +17,6 @@ pub(super) struct CompareShape {
 #[derive(Deserialize)]
 pub(super) struct WrittenShape {
     pub commit: CommitRef,
-}
-
-#[derive(Deserialize)]
-pub(super) struct CommitRef {
-    pub sha: CommitId,
 }
 
 #[derive(Deserialize)]
@@ -76,10 +70,7 @@ impl Statuses {
                 });
             }
         }
-        if checks.len() as u64 == total {
-            return Ok(checks);
-        }
-        Err(Fault::malformed("the list of checks is not complete"))
+        complete_checks(checks, total)
     }
 }
 

@@ -8,12 +8,13 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::HeadCommit;
+use super::alike::{CommitRef, complete_files, merge_refusal, method_word, read_pull};
 use super::budget::Purpose;
 use super::client::Dialect;
 use super::fault::Fault;
 use super::http::{Manners, from_json};
 use super::pull::{Pull, PullShape};
-use super::repository::{MOST_JSON, Repository};
+use super::repository::Repository;
 use super::revert::{Change, Onto};
 use shapes::{BranchShape, CheckRuns, CompareShape, FileShape, MergeShape, Statuses};
 
@@ -44,14 +45,7 @@ impl GitHub {
     }
 
     async fn create(&self, parts: &[&str], body: &Value) -> Result<Vec<u8>, Fault> {
-        self.change(Method::POST, parts, body).await
-    }
-
-    async fn change(&self, method: Method, parts: &[&str], body: &Value) -> Result<Vec<u8>, Fault> {
-        let url = self.repository.at(parts, &[]);
-        let http = self.repository.http();
-        let answer = http.change(method, url, body, MOST_JSON).await?;
-        Ok(answer.body)
+        self.repository.change(Method::POST, parts, body).await
     }
 }
 
@@ -83,15 +77,10 @@ impl Dialect for GitHub {
     }
 
     async fn pull(&self, number: PrNumber, purpose: Purpose) -> Result<Pull, Fault> {
-        let name = number.0.to_string();
-        let shape: PullShape = self.repository.get(&["pulls", &name], &[], purpose).await?;
-        let pull = self.pull_of(shape)?;
-        if pull.told.number != number {
-            return Err(Fault::malformed(
-                "another pull request than the one asked for",
-            ));
-        }
-        Ok(pull)
+        read_pull(&self.repository, number, purpose, |shape| {
+            self.pull_of(shape)
+        })
+        .await
     }
 
     async fn files(&self, pull: &Pull, purpose: Purpose) -> Result<Vec<ChangedFile>, Fault> {
@@ -104,13 +93,7 @@ impl Dialect for GitHub {
             .pages(first, MOST_FILE_PAGES, purpose)
             .await?;
         let files: Vec<ChangedFile> = pages.into_iter().flatten().map(FileShape::read).collect();
-        if pull
-            .changed_files
-            .is_some_and(|told| told != files.len() as u64)
-        {
-            return Err(Fault::malformed("the list of files is not complete"));
-        }
-        Ok(files)
+        complete_files(pull, files)
     }
 
     async fn checks(&self, head: CommitId, purpose: Purpose) -> Result<Vec<Check>, Fault> {
@@ -146,13 +129,10 @@ impl Dialect for GitHub {
 
     async fn merge(&self, number: PrNumber, head: CommitId, method: MergeMethod) -> MergeAnswer {
         let name = number.0.to_string();
-        let method = match method {
-            MergeMethod::Merge => "merge",
-            MergeMethod::Squash => "squash",
-            MergeMethod::Rebase => "rebase",
-        };
+        let method = method_word(method);
         let body = json!({ "sha": head, "merge_method": method });
         let answer = self
+            .repository
             .change(Method::PUT, &["pulls", &name, "merge"], &body)
             .await;
         let fault = match answer {
@@ -177,12 +157,17 @@ impl Dialect for GitHub {
         shape.read(name)
     }
 
-    async fn is_ancestor(&self, older: CommitId, younger: CommitId) -> Result<bool, Fault> {
+    async fn is_ancestor(
+        &self,
+        older: CommitId,
+        younger: CommitId,
+        purpose: Purpose,
+    ) -> Result<bool, Fault> {
         let range = format!("{older}...{younger}");
         let query = [("per_page", "1"), ("page", "2")];
         let shape: CompareShape = self
             .repository
-            .get(&["compare", &range], &query, Purpose::Polling)
+            .get(&["compare", &range], &query, purpose)
             .await?;
         Ok(shape.merge_base_commit.sha == older)
     }
@@ -229,7 +214,7 @@ impl Dialect for GitHub {
         let tree: shapes::ObjectShape = from_json(&tree)?;
         let commit = json!({ "message": message, "tree": tree.sha, "parents": [head] });
         let commit = self.create(&["git", "commits"], &commit).await?;
-        let commit: shapes::CommitRef = from_json(&commit)?;
+        let commit: CommitRef = from_json(&commit)?;
         match onto {
             Onto::NewBranch(branch) => {
                 let reference = json!({ "ref": format!("refs/heads/{branch}"), "sha": commit.sha });
@@ -241,7 +226,9 @@ impl Dialect for GitHub {
                 let forwards = json!({ "sha": commit.sha, "force": false });
                 let mut parts = vec!["git", "refs", "heads"];
                 parts.extend(branch.split('/'));
-                self.change(Method::PATCH, &parts, &forwards).await?;
+                self.repository
+                    .change(Method::PATCH, &parts, &forwards)
+                    .await?;
             }
         }
         Ok(commit.sha)
@@ -267,28 +254,6 @@ impl GitHub {
             .get(&["git", "commits", &name], &[], Purpose::Asked)
             .await?;
         Ok(shape.tree.sha)
-    }
-}
-
-/// What a merge that was not done, or not certainly, came to (laws E1 and E4).
-pub(super) fn merge_refusal(fault: Fault) -> MergeAnswer {
-    if !fault.nothing_was_done() {
-        return MergeAnswer::Ambiguous(fault.told());
-    }
-    match &fault {
-        Fault::Status { status, said } => match status {
-            405 => MergeAnswer::NotMergeable(said.clone()),
-            409 => MergeAnswer::HeadMoved,
-            422 => MergeAnswer::Invalid(said.clone()),
-            _ => MergeAnswer::Refused(fault.failure()),
-        },
-        Fault::TooEarly { .. }
-        | Fault::NoConnection { .. }
-        | Fault::Limited { .. }
-        | Fault::Redirected(_)
-        | Fault::TimedOut(_)
-        | Fault::BrokenOff(_)
-        | Fault::Malformed(_) => MergeAnswer::Refused(fault.failure()),
     }
 }
 
@@ -334,56 +299,6 @@ mod tests {
             (Some(false), Some("clean"), Mergeable::No),
         ] {
             assert_eq!(mergeable(flag, state), expected, "{flag:?} {state:?}");
-        }
-    }
-
-    /// Every kind of fault of the merge call: nothing was merged, or nobody knows.
-    #[test]
-    fn e04_every_fault_of_a_merge_is_certain_or_ambiguous() {
-        use nixfleet_core::Timestamp;
-        let said = || "no".to_owned();
-        let status = |status| Fault::Status {
-            status,
-            said: said(),
-        };
-        assert_eq!(
-            merge_refusal(status(405)),
-            MergeAnswer::NotMergeable(said())
-        );
-        assert_eq!(merge_refusal(status(409)), MergeAnswer::HeadMoved);
-        assert_eq!(merge_refusal(status(422)), MergeAnswer::Invalid(said()));
-        for code in 100..600u16 {
-            let answer = merge_refusal(status(code));
-            match code {
-                405 | 409 | 422 => {}
-                408 | ..400 | 500.. => {
-                    assert!(matches!(answer, MergeAnswer::Ambiguous(_)), "{code}");
-                }
-                _ => assert!(matches!(answer, MergeAnswer::Refused(_)), "{code}"),
-            }
-        }
-        let until = Timestamp::EPOCH;
-        for certain in [
-            Fault::TooEarly {
-                until,
-                why: "",
-                polling_only: false,
-            },
-            Fault::NoConnection {
-                timed_out: true,
-                why: said(),
-            },
-            Fault::Limited { status: 429, until },
-            Fault::Redirected(said()),
-        ] {
-            assert!(matches!(merge_refusal(certain), MergeAnswer::Refused(_)));
-        }
-        for open in [
-            Fault::TimedOut(""),
-            Fault::BrokenOff(said()),
-            Fault::malformed("x"),
-        ] {
-            assert!(matches!(merge_refusal(open), MergeAnswer::Ambiguous(_)));
         }
     }
 }

@@ -6,19 +6,13 @@ use nixfleet_core::{CommitId, Timestamp};
 use serde::Deserialize;
 
 use crate::forge::HeadCommit;
+use crate::forge::alike::{CommitRef, MOST_NAME, complete_checks};
 use crate::forge::fault::Fault;
 use crate::forge::http::one_line;
-
-const MOST_NAME: usize = 200;
 
 #[derive(Deserialize)]
 pub(super) struct ObjectShape {
     pub sha: String,
-}
-
-#[derive(Deserialize)]
-pub(super) struct CommitRef {
-    pub sha: CommitId,
 }
 
 #[derive(Deserialize)]
@@ -81,7 +75,7 @@ impl CheckRuns {
                 commit: run.head_sha,
             })
             .collect();
-        complete(runs, total)
+        complete_checks(runs, total)
     }
 }
 
@@ -109,15 +103,8 @@ impl Statuses {
                 commit: page.sha,
             }));
         }
-        complete(checks, total)
+        complete_checks(checks, total)
     }
-}
-
-fn complete(checks: Vec<Check>, total: u64) -> Result<Vec<Check>, Fault> {
-    if checks.len() as u64 == total {
-        return Ok(checks);
-    }
-    Err(Fault::malformed("the list of checks is not complete"))
 }
 
 fn state_of_run(status: &str, conclusion: Option<&str>) -> CheckState {

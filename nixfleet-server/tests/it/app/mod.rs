@@ -11,7 +11,7 @@ mod journal;
 mod keys;
 mod live;
 mod rollouts;
-mod scripted_forge;
+pub mod scripted_forge;
 mod settle;
 mod start;
 mod updates;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use nixfleet_core::update::{
-    ChangedFile, Check, CheckState, ForgeAnswer, ForgeCall, MergeAnswer, Mergeable, PrNumber,
-    PrState, PullRequest, ReadOrNot, RevertAnswer,
+    ChangedFile, Check, CheckState, Containment, ForgeAnswer, ForgeCall, MergeAnswer, Mergeable,
+    PrNumber, PrState, PullRequest, ReadOrNot, RevertAnswer,
 };
 use nixfleet_core::{CommitId, Timestamp};
 use nixfleet_server::app::Replacements;
@@ -63,7 +63,10 @@ impl ScriptedForge {
         let script = self.script.lock().unwrap();
         let head = |call: &ForgeCall| match call {
             ForgeCall::Merge { head, .. } => Some(*head),
-            ForgeCall::List | ForgeCall::Read { .. } | ForgeCall::Revert { .. } => None,
+            ForgeCall::List
+            | ForgeCall::Read { .. }
+            | ForgeCall::Contains { .. }
+            | ForgeCall::Revert { .. } => None,
         };
         script.calls.iter().filter_map(head).collect()
     }
@@ -103,6 +106,11 @@ impl ScriptedForge {
                 let found = pull.find(|pull| pull.number == *number).cloned();
                 ForgeAnswer::Read(*number, Ok(found.map(Box::new)))
             }
+            ForgeCall::Contains { commit, head } => ForgeAnswer::Contained {
+                commit: *commit,
+                head: *head,
+                answer: Ok(Containment::NotContained),
+            },
             ForgeCall::Merge { number, head, .. } => {
                 let pull = script.pull.as_mut().unwrap();
                 if pull.head != *head {
@@ -128,7 +136,7 @@ impl ScriptedForge {
     }
 }
 
-fn pull() -> PullRequest {
+pub fn pull() -> PullRequest {
     PullRequest {
         number: PrNumber(NUMBER),
         title: "flake.lock: update nixpkgs".to_owned(),

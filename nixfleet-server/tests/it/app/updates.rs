@@ -501,6 +501,23 @@ async fn a_webhook_is_a_hint_and_only_with_the_right_signature() {
         .await;
     assert_eq!((status, answer), (202, json!({"heard": "pull"})));
     eventually("updates are listed", async || lists() > before).await;
+    // However many come: a hint is nobody's request, and they are heard together.
+    let audits = async || {
+        let (_, audit) = world.admin.get("/api/v1/audit").await;
+        let text = audit.to_string();
+        text.matches("check-updates").count()
+    };
+    assert_eq!(audits().await, 0);
+    let before = lists();
+    for _ in 0..40 {
+        let signed = signature(body.as_bytes(), WEBHOOK_SECRET);
+        assert_eq!(world.hook(&body, Some(&signed)).await.0, 202);
+    }
+    assert!(lists() <= before + 3, "{} listings", lists() - before);
+    assert_eq!(audits().await, 0);
+    let (status, _) = world.admin.post("/api/v1/updates/check", &json!({})).await;
+    assert_eq!(status, 202);
+    assert_eq!(audits().await, 1, "a person's request is one");
     let (status, _) = world
         .admin
         .post("/api/v1/webhooks/gitlab", &json!({}))
@@ -521,4 +538,17 @@ async fn who_may_not_deploy_merges_nothing() {
         assert_eq!(viewer.post(&path, &json!({})).await.0, 403, "{path}");
     }
     assert_eq!(forge.merges().len(), 0);
+}
+
+#[tokio::test]
+async fn a_pull_request_that_nobody_knows_is_not_found_also_while_a_job_is_open() {
+    let (world, _, forge) = with_update().await;
+    forge.script.lock().unwrap().silent = true;
+    let merge = |number: u64| format!("/api/v1/updates/{number}/merge");
+    assert_eq!(world.admin.post(&merge(NUMBER), &json!({})).await.0, 202);
+    eventually("the call has left", async || !forge.merges().is_empty()).await;
+    let (status, answer) = world.admin.post(&merge(7), &json!({})).await;
+    assert_eq!(status, 404, "{answer}");
+    let (status, answer) = world.admin.post(&merge(NUMBER), &json!({})).await;
+    assert_eq!(status, 409, "the control: the job is open: {answer}");
 }

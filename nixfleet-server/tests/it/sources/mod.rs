@@ -5,4 +5,4 @@ mod git_reading;
 mod page;
 mod polling;
 pub mod repo;
-mod web;
+pub mod web;

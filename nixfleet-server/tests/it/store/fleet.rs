@@ -374,6 +374,7 @@ async fn events_and_old_commands_are_pruned_in_small_steps() {
     let keep = Retention {
         commands: Duration::from_secs(5_000),
         events: Duration::from_secs(5_000),
+        ..Retention::default()
     };
     let now = Timestamp::from_seconds(20_000);
     let mut removed = 0;

@@ -8,6 +8,7 @@ mod day;
 mod fleet;
 mod hosts;
 mod keys;
+mod merging;
 mod opening;
 mod updates;
 

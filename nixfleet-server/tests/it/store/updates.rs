@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use nixfleet_core::fleet::{
-    AuditRecord, FleetSettings, HostRecord, Input, Quarantined, Record, Request, RequestId,
+    AuditRecord, FleetSettings, HostRecord, Input, KEPT_ROLLOUTS, Quarantined, Record, Request,
+    RequestId,
 };
 use nixfleet_core::host::{Actor, DeployEvidence, DeployOutcome, HostSettings};
 use nixfleet_core::lifecycle::Target;
@@ -550,4 +551,122 @@ async fn what_is_owed_is_stored_with_what_it_tells_until_it_is_delivered_or_give
     let late = Timestamp::from_seconds(90 * 86_400);
     store.prune(late, Retention::default(), 100).await.unwrap();
     assert_eq!(store.deliveries(None, 10).await.unwrap(), []);
+}
+
+/// Rows of a channel that nobody has any more.
+#[tokio::test]
+async fn what_is_owed_to_a_channel_that_is_gone_is_in_nobodys_way_and_not_kept_for_ever() {
+    let home = Home::new();
+    let store = home.open().await;
+    let owed = |channel: &str, second: i64| {
+        let at = Timestamp::from_seconds(second);
+        Owed {
+            channel: channel.into(),
+            id: format!("msg_{second}"),
+            notice: Notice::new(NoticeKind::Test, at, &second.to_string(), "x", ""),
+            attempts: 0,
+        }
+    };
+    let gone: Vec<Owed> = (0..1200).map(|second| owed("apprise", second)).collect();
+    store.commit_and_owe(&[], &gone).await.unwrap();
+    let own = [owed("webhook", 2000), owed("webhook", 2001)];
+    store.commit_and_owe(&[], &own).await.unwrap();
+    assert_eq!(store.owed_to("webhook", 10).await.unwrap(), own);
+    assert_eq!(store.owed_to("webhook", 1).await.unwrap(), own[..1]);
+    assert_eq!(store.owed_to("apprise", 5000).await.unwrap().len(), 1200);
+    let log: &dyn DeliveryLog = &store;
+    assert_eq!(log.owed("webhook", 10).await, own);
+    let late = Timestamp::from_seconds(2000) + Retention::default().events;
+    while store.prune(late, Retention::default(), 200).await.unwrap() > 0 {}
+    assert_eq!(store.owed_notices().await.unwrap(), own);
+}
+
+/// Ended rollouts go by age and by number; open ones, those that the fleet reads back, and the
+/// history of deploys stay.
+#[tokio::test]
+async fn ended_rollouts_are_pruned_and_the_history_of_deploys_is_not() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let home = Home::new();
+    let (store, open) = with_rollout(&home).await;
+    let begun = open.since;
+    let count = KEPT_ROLLOUTS + 30;
+    let ended = |number: usize| Rollout {
+        id: rollout_id(u8::try_from(number + 10).unwrap()),
+        state: RolloutState::Complete,
+        since: begun + DAY * u32::try_from(number).unwrap(),
+        ..open.clone()
+    };
+    store
+        .commit(&[Record::Rollout(Box::new(open.clone()))])
+        .await
+        .unwrap();
+    for number in 0..count {
+        let record = Record::Rollout(Box::new(ended(number)));
+        store.commit(&[record]).await.unwrap();
+    }
+    home.execute(
+        "INSERT INTO deploys (command, host, seq, outcome, at) VALUES (zeroblob(16), 'web-1', 1, 'ok', 5)",
+    )
+    .await;
+    let prune = async |now, keep| {
+        let mut all = 0;
+        loop {
+            match store.prune(now, keep, 7).await.unwrap() {
+                0 => return all,
+                some => all += some,
+            }
+        }
+    };
+    let keep = Retention::default();
+    let before = store.load().await.unwrap();
+    assert_eq!(before.rollouts.len(), KEPT_ROLLOUTS + 1);
+    assert_eq!(
+        prune(begun + DAY * 90, keep).await,
+        0,
+        "nothing is that old"
+    );
+    // Ten are too old.
+    assert_eq!(prune(begun + DAY * 100, keep).await, 10);
+    let find = async |number| store.find_rollout(ended(number).id).await.unwrap();
+    assert_eq!(find(9).await, None);
+    assert!(find(10).await.is_some());
+    // However old: the last ones stay, and so does an open one.
+    assert_eq!(prune(begun + DAY * 10_000, keep).await, 20);
+    let after = store.load().await.unwrap();
+    assert_eq!(after.rollouts, before.rollouts);
+    assert_eq!(store.deploys(&host("web-1"), 10).await.unwrap().len(), 1);
+    // However young: no more than so many.
+    for number in 0..30 {
+        let record = Record::Rollout(Box::new(ended(number)));
+        store.commit(&[record]).await.unwrap();
+    }
+    let few = Retention {
+        most_rollouts: KEPT_ROLLOUTS + 5,
+        ..keep
+    };
+    assert_eq!(prune(begun, few).await, 25);
+    assert_eq!(store.load().await.unwrap().rollouts, before.rollouts);
+}
+
+/// A database of schema version 3 has no budgets, and everything else of it is still believed.
+#[tokio::test]
+async fn a_database_of_version_3_is_migrated() {
+    let home = Home::new();
+    let (store, rollout) = with_rollout(&home).await;
+    store
+        .commit(&[Record::Rollout(Box::new(rollout))])
+        .await
+        .unwrap();
+    let before = store.load().await.unwrap();
+    store.close().await;
+    drop(store);
+    home.execute("DROP TABLE forge_budgets").await;
+    home.execute("DROP INDEX notices_owed_by_channel").await;
+    home.execute("DELETE FROM _sqlx_migrations WHERE version = 4")
+        .await;
+    let store = home.open().await;
+    assert_eq!(store.condition(), Condition::Sound);
+    assert_eq!(store.load().await.unwrap(), before);
+    assert!(store.forge_budgets().await.unwrap().is_empty());
+    assert_eq!(store.check().await, Condition::Sound);
 }

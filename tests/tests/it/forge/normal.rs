@@ -1,7 +1,8 @@
 //! What works when nothing goes wrong: the control of every fault.
 
 use nixfleet_core::update::{
-    ChangedFile, CheckState, MergeAnswer, MergeMethod, Mergeable, PrState, ReadOrNot,
+    ChangedFile, CheckState, Containment, ForgeAnswer, ForgeCall, MergeAnswer, MergeMethod,
+    Mergeable, PrState, ReadOrNot,
 };
 use nixfleet_tests::forge::{FakeCheck, Fault, Route, Speaks};
 use serde_json::json;
@@ -332,4 +333,53 @@ async fn a_replica_that_lags_behind_shows_the_merge_later() {
         "as the replica has it"
     );
     assert!(matches!(world.pull(42).await.state, PrState::Merged { .. }));
+}
+
+/// Whether a head contains a commit, and which lock that commit has.
+#[tokio::test]
+async fn e05_the_forge_tells_whether_a_head_contains_a_commit() {
+    for speaks in BOTH {
+        let world = World::new(speaks).await;
+        let old = world.main();
+        let head = world.commit("README.md", "moved on");
+        let aside = {
+            let state = world.fake.state();
+            let files: [(&str, Option<&[u8]>); 1] = [("aside", Some(b"x"))];
+            let made = state.commit_to("refs/heads/aside", &old.to_string(), &files, "Aside");
+            made.parse().unwrap()
+        };
+        let lock = world.fake.state().git.file(&old.to_string(), "flake.lock");
+        let lock = lock.as_deref().map(nixfleet_core::lock_hash);
+        assert!(lock.is_some());
+        let contained = Containment::Contained { lock };
+        for (commit, head, expected) in [
+            (old, head, contained),
+            (head, head, contained),
+            (aside, head, Containment::NotContained),
+            (head, old, Containment::NotContained),
+        ] {
+            let call = ForgeCall::Contains { commit, head };
+            let answer = ForgeAnswer::Contained {
+                commit,
+                head,
+                answer: Ok(expected),
+            };
+            assert_eq!(world.forge.call(call).await, answer, "{speaks:?}");
+        }
+        world
+            .fake
+            .fail(Route::Compare, Fault::too_many().with("retry-after", "30"));
+        let commit = aside;
+        let answer = world
+            .forge
+            .call(ForgeCall::Contains { commit, head: old })
+            .await;
+        let ForgeAnswer::Contained {
+            answer: Err(why), ..
+        } = answer
+        else {
+            panic!("{answer:?}");
+        };
+        assert!(why.not_before.is_some());
+    }
 }

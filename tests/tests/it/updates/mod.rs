@@ -2,6 +2,7 @@
 //! repository, the server, agents that really pull and switch, and a browser where people look.
 
 mod automatic;
+mod forge_source;
 mod hints;
 mod host_driven;
 mod order;

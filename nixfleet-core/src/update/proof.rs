@@ -1,0 +1,116 @@
+//! Whether the tracked branch contains a commit, where the source of the desired state knows no
+//! history: the forge is asked once for each commit and head, and its answer remembered (law E5).
+
+use std::collections::BTreeMap;
+
+use super::call::{Containment, ForgeCall, ForgeFailure};
+use super::job::LOOK_AGAIN;
+use super::machine::PATIENCE;
+use crate::compartment::render::text::clean;
+use crate::ids::CommitId;
+use crate::time::Timestamp;
+
+/// The most commits that are asked about at one head.
+const MAX_COMMITS: usize = 64;
+
+/// What the forge said about one head of the branch, and what it is still to be asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Proofs {
+    /// The head this is about; another one makes everything else worthless.
+    head: Option<CommitId>,
+    known: BTreeMap<CommitId, Containment>,
+    /// Commits that somebody waits for, each not to be asked about before a moment.
+    wanted: BTreeMap<CommitId, Timestamp>,
+    /// The question that has not been answered, and when it left.
+    asked: Option<(CommitId, CommitId, Timestamp)>,
+    /// Why the last question had no answer.
+    trouble: Option<String>,
+}
+
+impl Proofs {
+    /// What is known of a commit at a head.
+    pub fn of(&self, commit: CommitId, head: CommitId) -> Option<&Containment> {
+        self.known.get(&commit).filter(|_| self.head == Some(head))
+    }
+
+    /// Why the forge did not tell, if it was asked about this head.
+    pub fn trouble(&self, head: CommitId) -> Option<&str> {
+        self.trouble.as_deref().filter(|_| self.head == Some(head))
+    }
+
+    /// Whether asking for it changes anything.
+    pub fn lacks(&self, commit: CommitId, head: CommitId) -> bool {
+        self.head != Some(head)
+            || !(self.known.contains_key(&commit) || self.wanted.contains_key(&commit))
+    }
+
+    /// Somebody waits for this commit to be on the branch.
+    pub fn want(&mut self, commit: CommitId, head: CommitId, now: Timestamp) {
+        if self.head != Some(head) {
+            let asked = self.asked.take();
+            *self = Self {
+                head: Some(head),
+                asked,
+                ..Self::default()
+            };
+        }
+        if !self.known.contains_key(&commit) && self.wanted.len() < MAX_COMMITS {
+            self.wanted.entry(commit).or_insert(now);
+        }
+    }
+
+    /// The next question, if one may be asked now.
+    pub fn next(&mut self, now: Timestamp) -> Option<ForgeCall> {
+        if self.asked.is_some() {
+            return None;
+        }
+        let head = self.head?;
+        let (commit, _) = self.wanted.iter().find(|(_, at)| **at <= now)?;
+        let commit = *commit;
+        self.asked = Some((commit, head, now));
+        Some(ForgeCall::Contains { commit, head })
+    }
+
+    /// When something is to be done next; `allowed` puts off what the forge does not want yet.
+    pub fn due(&self, allowed: impl Fn(Timestamp) -> Timestamp) -> Option<Timestamp> {
+        match self.asked {
+            Some((_, _, left)) => Some(left + PATIENCE),
+            None => self.wanted.values().min().map(|at| allowed(*at)),
+        }
+    }
+
+    /// Takes in an answer; false if nobody waits for it.
+    pub fn answer(
+        &mut self,
+        commit: CommitId,
+        head: CommitId,
+        answer: Result<Containment, ForgeFailure>,
+        now: Timestamp,
+    ) -> bool {
+        let is = |asked: &mut (CommitId, CommitId, Timestamp)| (asked.0, asked.1) == (commit, head);
+        if self.asked.take_if(is).is_none() {
+            return false;
+        }
+        if self.head != Some(head) {
+            return true;
+        }
+        match answer {
+            Ok(said) => {
+                self.trouble = None;
+                self.wanted.remove(&commit);
+                self.known.insert(commit, said);
+            }
+            Err(why) => {
+                self.trouble = Some(clean(&why.what, 200));
+                self.wanted.insert(commit, now + LOOK_AGAIN);
+            }
+        }
+        true
+    }
+
+    /// The question that was not answered in time.
+    pub fn overdue(&self, now: Timestamp) -> Option<(CommitId, CommitId)> {
+        let (commit, head, left) = self.asked?;
+        (left + PATIENCE <= now).then_some((commit, head))
+    }
+}
