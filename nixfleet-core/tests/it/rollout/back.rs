@@ -268,3 +268,30 @@ fn d14_a_rollback_that_was_tried_and_failed_stops_the_others() {
         "{message}"
     );
 }
+
+#[test]
+fn a_person_gets_everything_back_also_where_a_canary_has_failed_meanwhile() {
+    let hosts = Hosts::of(&[Flags::of(1), Flags::of(1), Flags::default()]);
+    let policy = Policy {
+        max_in_flight: InFlight::Count(2),
+        ..back(RollBack::None)
+    };
+    let plan = hosts.plan(&policy, &[]).unwrap();
+    let mut play = Play::new(hosts, plan, &[Outcome::Fail, Outcome::Timeout, Outcome::Ok]);
+    play.step();
+    while play.rollout.stop.is_none() {
+        play.advance();
+    }
+    assert_eq!(
+        play.rollout.in_flight(),
+        1,
+        "the other canary still switches"
+    );
+    play.rollout.apply(&Verb::RollBack, play.now).unwrap();
+    play.run();
+    let back = play.sent.iter().filter(|sent| sent.op == Op::Rollback);
+    let back: Vec<&HostId> = back.map(|sent| &sent.host).collect();
+    assert_eq!(back, [&name(0), &name(1)]);
+    assert_eq!(play.rollout.state, RolloutState::Halted);
+    assert!(play.quarantined);
+}
