@@ -25,6 +25,9 @@ use nixfleet_core_benches::wire::{BorrowedFrame, heartbeat};
 /// A name, and what it measures.
 type Bench = (&'static str, fn(Plan));
 
+/// Needs a build of its own, so it runs only if it is asked for by its name.
+const WITHOUT_SHA_INSTRUCTIONS: &str = "C3b";
+
 fn main() {
     let plan = Plan::from_environment();
     if cfg!(debug_assertions) {
@@ -44,6 +47,11 @@ fn main() {
         if wanted(id) {
             bench(plan);
         }
+    }
+    if std::env::args().any(|word| word == WITHOUT_SHA_INSTRUCTIONS) {
+        c3b_lock_hash_without_sha_instructions(plan);
+    } else if wanted(WITHOUT_SHA_INSTRUCTIONS) {
+        println!("SKIPPED: C3b needs a build of its own: ask for it by its name");
     }
 }
 
@@ -191,6 +199,75 @@ fn beside_openssl(plan: Plan, file: &[u8]) {
         Some(limits),
         Ratio { subject, reference },
     );
+}
+
+/// The example `hash_speed`, built without SHA instructions, and the `openssl` command without them,
+/// in CPU time and in turns.
+fn c3b_lock_hash_without_sha_instructions(plan: Plan) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/soft");
+    let built = Command::new(env!("CARGO"))
+        .args([
+            "build",
+            "--release",
+            "--quiet",
+            "--package",
+            "nixfleet-core",
+        ])
+        .args(["--example", "hash_speed", "--target-dir", folder])
+        .env("RUSTFLAGS", r#"--cfg sha2_backend="soft""#)
+        .status();
+    if !built.is_ok_and(|status| status.success()) {
+        println!("SKIPPED: C3b could not be built");
+        return;
+    }
+    let ours = |size: usize| -> f64 {
+        let mut example = Command::new(format!("{folder}/release/examples/hash_speed"));
+        let output = example.arg(size.to_string()).output().unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(told["soft"], true, "built with another backend");
+        told["ns"].as_f64().unwrap()
+    };
+    let theirs = |size: usize| -> Option<f64> {
+        let mut speed = Command::new("openssl");
+        speed.args(["speed", "-mr", "-seconds", "1", "-bytes"]);
+        speed.args([&size.to_string(), "-evp", "sha256"]);
+        // Bit 29 of the third word of capabilities: SHA instructions.
+        speed.env("OPENSSL_ia32cap", ":~0x20000000");
+        let output = speed.output().ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let line = text.lines().find_map(|line| line.strip_prefix("+F:"))?;
+        let rate: f64 = line.rsplit(':').next()?.trim().parse().ok()?;
+        Some(size as f64 * 1e9 / rate)
+    };
+    let rounds = if plan.short { 1 } else { 3 };
+    for size in [600, 4 << 10, 20 << 10, 200 << 10, 1 << 20] {
+        let mut times = [Vec::new(), Vec::new()];
+        for _ in 0..rounds {
+            let Some(their) = theirs(size) else {
+                println!("SKIPPED: the openssl command is not there, or is not understood: C3b");
+                return;
+            };
+            times[0].push(ours(size));
+            times[1].push(their);
+        }
+        let [subject, reference] = times.map(|mut all| {
+            all.sort_by(f64::total_cmp);
+            Times {
+                min: all[0],
+                median: all[all.len() / 2],
+            }
+        });
+        report(
+            Plan { rounds, ..plan },
+            "C3b",
+            &format!("hash a lock of {size} bytes without SHA instructions, beside openssl speed"),
+            Some(Limits {
+                gate: 1.55,
+                target: 1.1,
+            }),
+            Ratio { subject, reference },
+        );
+    }
 }
 
 fn c4_reading_a_heartbeat(plan: Plan) {
