@@ -50,6 +50,8 @@ const TABLES: &[&str] = &[
     "update-jobs",
     "update-gates",
     "notices",
+    "notice-ends",
+    "nearness",
     "refusals",
     "unlisted-previous",
     "windows-and-queue",

@@ -11,6 +11,7 @@ use nixfleet_core::OPS;
 use nixfleet_core::admission::{RefusalCode, UNLISTED_PREVIOUS};
 use nixfleet_core::compartment::ReasonCode;
 use nixfleet_core::compartment::render::templates;
+use nixfleet_core::credential::NEARNESS;
 use nixfleet_core::fleet::queue_rank;
 use nixfleet_core::notice::{NoticeKind, Severity};
 use nixfleet_core::rollout::{PIPELINES, STATES, VERBS, WAITS};
@@ -178,6 +179,7 @@ fn reasons_to_wait_are_bounded_as_the_specification_says() {
         CheckoutNotReady 600
         OtherRollout 691200
         Stopping -
+        SystemNotSeen 600
     ";
     try_all("rollout-waits", &rows, expected, &columns);
 }
@@ -342,10 +344,46 @@ fn the_gates_of_automatic_merges_are_those_of_the_specification() {
         Conditions conditions
         Quarantine quarantine
         Window     window
+        Rollout    rollout
         Idle       idle
         FirstTry   first-try
     ";
     try_all("update-gates", &rows, expected, &columns);
+}
+
+#[test]
+fn the_ends_of_credentials_are_told_as_long_before_as_the_documents_say() {
+    let rows: Rows = NEARNESS
+        .iter()
+        .map(|(near, before)| vec![format!("{near:?}"), before.as_secs().to_string()])
+        .collect();
+    let mut times = seen(&rows, 1);
+    times.extend(["1".to_owned(), "604800".to_owned()]);
+    let columns = [Column::One(seen(&rows, 0)), Column::One(times)];
+    let expected = "
+        TwoWeeks  1209600
+        ThreeDays 259200
+        Ended     0
+    ";
+    try_all("nearness", &rows, expected, &columns);
+}
+
+#[test]
+fn what_ends_what_is_as_the_documents_say() {
+    let pairs = NoticeKind::ALL
+        .iter()
+        .filter_map(|kind| Some(vec![kind.code().to_owned(), kind.ends()?.code().to_owned()]));
+    let rows: Rows = pairs.collect();
+    let every: Vec<String> = NoticeKind::ALL
+        .iter()
+        .map(|kind| kind.code().to_owned())
+        .collect();
+    let columns = [Column::One(every.clone()), Column::One(every)];
+    let expected = "
+        remote-unreachable remote-readable
+        remote-readable    remote-unreachable
+    ";
+    try_all("notice-ends", &rows, expected, &columns);
 }
 
 #[test]
@@ -676,6 +714,7 @@ const REGISTER: &[(&str, &str, Checked)] = &[
     ("compartment/rules.rs", "SYSTEM", Mutated("compartments")),
     ("compartment/rules.rs", "TABLES", Mutated("compartments")),
     ("compartment/rules.rs", "TESTS", Mutated("compartments")),
+    ("credential.rs", "NEARNESS", Mutated("nearness")),
     ("ids.rs", "DIGITS", Not("what each byte is as a hex digit; read and written back by its laws")),
     ("lifecycle/late.rs", "LATE", Mutated("late")),
     ("lifecycle/outcome.rs", "ENDINGS", Mutated("endings")),
@@ -696,6 +735,7 @@ const REGISTER: &[(&str, &str, Checked)] = &[
     ("lock/source.rs", "REVISION", FETCHERS),
     ("lock/source.rs", "TEXT", FETCHERS),
     ("lock/source.rs", "WHOLE", FETCHERS),
+    ("notice.rs", "ENDS", Mutated("notice-ends")),
     ("op.rs", "OPS", Mutated("ops")),
     ("render/lifecycle.rs", "GAPS", TEXTS),
     ("render/lifecycle.rs", "TOLD_APART", TEXTS),
