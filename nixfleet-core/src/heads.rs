@@ -40,8 +40,7 @@ impl Heads {
     #[inline]
     pub(crate) fn first_from(&self, head: u64) -> usize {
         let bucket = head.checked_shr(self.shift).unwrap_or(0) as usize;
-        let (Some(&from), Some(&to)) = (self.starts.get(bucket), self.starts.get(bucket + 1))
-        else {
+        let Some(&[from, to, ..]) = self.starts.get(bucket..) else {
             return 0;
         };
         let (from, to) = (from as usize, to as usize);
@@ -87,7 +86,9 @@ mod tests {
 
     #[test]
     fn nothing_is_found_in_nothing() {
-        assert_eq!(Heads::default().first_from(7), 0);
-        assert_eq!(Heads::new(Vec::new()).first_from(7), 0);
+        for head in [0, 7, u64::MAX] {
+            assert_eq!(Heads::default().first_from(head), 0);
+            assert_eq!(Heads::new(Vec::new()).first_from(head), 0);
+        }
     }
 }

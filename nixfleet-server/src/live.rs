@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nixfleet_core::StateVersion;
-use nixfleet_core::sync::{self, Delta, FullState, ServerMessage, SyncState};
+use nixfleet_core::sync::{self, Delta, ServerMessage, SyncState};
 use serde::Serialize;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
