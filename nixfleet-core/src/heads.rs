@@ -40,10 +40,10 @@ impl Heads {
     #[inline]
     pub(crate) fn first_from(&self, head: u64) -> usize {
         let bucket = head.checked_shr(self.shift).unwrap_or(0) as usize;
-        let [from, to, ..] = self.starts.get(bucket..).unwrap_or_default() else {
+        let Some(&[from, to, ..]) = self.starts.get(bucket..) else {
             return 0;
         };
-        let (from, to) = (*from as usize, *to as usize);
+        let (from, to) = (from as usize, to as usize);
         let bucket = self.sorted.get(from..to).unwrap_or_default();
         from + bucket.partition_point(|&one| one < head)
     }

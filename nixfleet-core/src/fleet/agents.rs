@@ -35,7 +35,11 @@ impl Fleet {
         };
         let report = match report {
             AgentReport::Heartbeat(beat) => return self.heartbeat(turn, *slot, *beat, now),
-            other => other,
+            other @ (AgentReport::Registered(_)
+            | AgentReport::Accepted { .. }
+            | AgentReport::Result(_)
+            | AgentReport::Rejected(_)
+            | AgentReport::Progress(_)) => other,
         };
         let host = host.clone();
         match report {

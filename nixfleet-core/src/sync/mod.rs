@@ -76,7 +76,20 @@ impl SyncLog {
             Change::StatusUpdated(StatusUpdate::Whole(view)) => {
                 Change::StatusUpdated(self.state.put_status(view)?)
             }
-            other => self.state.apply(&other).unwrap_or(false).then_some(other)?,
+            other @ (Change::HostAdded(_)
+            | Change::HostUpdated(_)
+            | Change::StatusUpdated(StatusUpdate::Compact(_))
+            | Change::HostRemoved(_)
+            | Change::CommandStarted(_)
+            | Change::CommandProgress(_)
+            | Change::CommandFinished(_)
+            | Change::UpdatePrChanged(_)
+            | Change::DesiredChanged(_)
+            | Change::Event(_)
+            | Change::RolloutUpdated(_)
+            | Change::UpdatesChanged(_)) => {
+                self.state.apply(&other).unwrap_or(false).then_some(other)?
+            }
         };
         self.version = self.version.next();
         let delta = Arc::new(Delta {
