@@ -248,7 +248,7 @@ impl Zone {
     /// [`WindowError::Zone`].
     pub fn check(&self) -> Result<(), WindowError> {
         let ascending = self.transitions.is_sorted_by(|one, next| one.0 < next.0);
-        let sane = |(_, offset): &(i64, i32)| i64::from(offset.abs()) < DAY;
+        let sane = |(_, offset): &(i64, i32)| i64::from(*offset).abs() < DAY;
         if ascending && !self.transitions.is_empty() && self.transitions.iter().all(sane) {
             Ok(())
         } else {

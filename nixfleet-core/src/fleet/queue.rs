@@ -5,13 +5,14 @@
 
 use super::Fleet;
 use super::turn::Turn;
+use super::world::ended;
 use crate::admission::{self, Queueable, RefusalCode, admit, admit_to_queue};
 use crate::host::Actor;
 use crate::ids::{CommandId, HostId, RolloutId};
 use crate::lifecycle::{Command, Event, Phase, Target, Withdrawal};
 use crate::notice::{Notice, NoticeKind};
 use crate::op::{Op, OpClass};
-use crate::rollout::command_id;
+use crate::rollout::{Ended, command_id};
 use crate::time::Timestamp;
 
 /// The name under which tests run by themselves.
@@ -158,9 +159,12 @@ impl Fleet {
         if good && deploys && !command.actor.is_automation() {
             turn.test_next.push((host.clone(), id));
         }
-        // Also where units failed afterwards: the host did go back.
-        let went_back = good || command.phase == Phase::Degraded;
-        if went_back && command.op == Op::Rollback && !command.actor.is_automation() {
+        // Also where units failed afterwards, or nobody saw how it ended: it may have gone back.
+        let may_be_back = match ended(command, false) {
+            Ended::Good | Ended::Unknown(_) => true,
+            Ended::Failed(_) => false,
+        };
+        if may_be_back && command.op == Op::Rollback && !command.actor.is_automation() {
             self.hold_back(turn, id, now);
         }
     }

@@ -330,6 +330,7 @@ impl Fleet {
             self.run_tests_after(turn, &host, after, now);
         }
         if !self.config.store_intact {
+            self.start_what_waited(turn, now);
             return;
         }
         self.note_ends(turn, now);
@@ -385,6 +386,19 @@ impl Fleet {
     }
 
     fn note_ends(&mut self, turn: &mut Turn, now: Timestamp) {
+        while !turn.ended.is_empty() || !turn.start_next.is_empty() {
+            self.tell_rollouts(turn, now);
+            self.start_what_waited(turn, now);
+        }
+    }
+
+    fn start_what_waited(&mut self, turn: &mut Turn, now: Timestamp) {
+        for host in std::mem::take(&mut turn.start_next) {
+            self.start_next(turn, &host, now);
+        }
+    }
+
+    fn tell_rollouts(&mut self, turn: &mut Turn, now: Timestamp) {
         for id in std::mem::take(&mut turn.ended) {
             let Some(command) = self.commands.get(&id) else {
                 continue;

@@ -118,7 +118,13 @@ impl Fleet {
         }
         self.publish_command(turn, id, None);
         // Only now: the next one may end at once, and clients take the last they hear of.
-        if ended {
+        let of_rollout = |id: &CommandId| {
+            let command = self.commands.get(id);
+            command.is_some_and(|command| command.actor.as_rollout().is_some())
+        };
+        if ended && of_rollout(&id) {
+            turn.start_next.push(host);
+        } else if ended {
             self.start_next(turn, &host, now);
         }
     }

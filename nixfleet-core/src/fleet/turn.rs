@@ -46,6 +46,9 @@ pub(super) struct Turn {
     pub(super) rollouts: BTreeSet<RolloutId>,
     /// Hosts whose tests may run by themselves now, and the command that led to it.
     pub(super) test_next: Vec<(HostId, CommandId)>,
+    /// Hosts on which a command of a rollout has ended: what is queued there starts after the rollout
+    /// was told, as it may hold the host now.
+    pub(super) start_next: Vec<HostId>,
     /// Whether something is gone that may have kept an automatic merge waiting.
     pub(super) automation_may_go_on: bool,
 }

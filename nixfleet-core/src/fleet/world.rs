@@ -212,6 +212,12 @@ pub(super) fn ended(command: &Command, restarts_later: bool) -> Ended {
     match (command.phase, &command.ending) {
         (Phase::Success, _) if tests_failed(command) => Ended::Failed("tests failed".to_owned()),
         (Phase::Success, _) => Ended::Good,
+        // It is back on what it ran, whatever its units or its agent do there.
+        (Phase::Degraded | Phase::StaleBinary | Phase::Suspicious, _)
+            if command.op == Op::Rollback =>
+        {
+            Ended::Good
+        }
         (Phase::StaleBinary, _) if restarts_later && command.op.spec().class == OpClass::Deploy => {
             Ended::Good
         }

@@ -63,7 +63,10 @@ impl Rollout {
     pub(super) fn finish(&mut self, now: Timestamp) {
         let purpose = |skipped: &super::SkippedHost| skipped.reason.on_purpose();
         let whole = self.plan.skipped.iter().all(purpose);
-        let done = self.count(HostStage::Done);
+        // What was brought back does not run the target, whatever it did before.
+        let stays =
+            |run: &&super::HostRun| run.state == HostStage::Done && run.rolled_back.is_none();
+        let done = self.hosts.values().filter(stays).count();
         let end = if done == self.hosts.len() && whole {
             RolloutState::Complete
         } else if done == 0 {

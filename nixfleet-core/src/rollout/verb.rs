@@ -83,6 +83,12 @@ pub enum VerbError {
     /// Canaries vouch for the others.
     #[error("host {0} is a canary, and the others rely on it: cancel, and start again without it")]
     Canary(HostId),
+    /// A canary was brought back, so nothing has shown that the target is good.
+    #[error(
+        "canary {0} was rolled back and vouches for nobody any more: start a new rollout instead of \
+         trying this one again"
+    )]
+    CanaryBroughtBack(HostId),
     /// There is nothing to try again.
     #[error("no host failed that could be tried again")]
     NothingFailed,
@@ -204,12 +210,24 @@ impl Rollout {
             |run: &super::HostRun| run.state == HostStage::Failed && run.rolled_back.is_none();
         let canary_failed = self.stop == Some(Stop::CanaryFailed);
         let ending = !self.state.is_terminal() && self.stop.is_some();
-        !canary_failed && !ending && self.hosts.values().any(again)
+        let vouched = self.canary_brought_back().is_none();
+        !canary_failed && !ending && vouched && self.hosts.values().any(again)
+    }
+
+    /// A canary that does not run the target any more: it vouches for nobody.
+    fn canary_brought_back(&self) -> Option<&HostId> {
+        let canary = |wave: usize| self.plan.waves.get(wave).is_some_and(|wave| wave.canary);
+        let mut hosts = self.hosts.iter();
+        let back = hosts.find(|(_, run)| canary(run.wave) && run.rolled_back.is_some());
+        back.map(|(host, _)| host)
     }
 
     /// Failed hosts try their failed stage again, under a new command; hosts that had no turn
     /// because of the failures get one.
     fn retry(&mut self, now: Timestamp) -> Result<(), VerbError> {
+        if let Some(host) = self.canary_brought_back() {
+            return Err(VerbError::CanaryBroughtBack(host.clone()));
+        }
         if !self.can_retry() {
             return Err(VerbError::NothingFailed);
         }
@@ -228,6 +246,7 @@ impl Rollout {
             run.state = HostStage::Waiting;
             run.message = None;
             run.since = now;
+            run.held_up_since = None;
         }
         let waiting = self.hosts.values().filter(|run| !run.state.is_final());
         self.wave = waiting.map(|run| run.wave).min().unwrap_or(self.wave);
@@ -235,6 +254,9 @@ impl Rollout {
             self.stop = None;
             self.message = None;
             self.active_since = now;
+            // What the failure asked for is not wanted of what goes well after all.
+            self.revert_wanted = false;
+            self.revert_due = false;
             self.set_state(RolloutState::Running, now);
         }
         Ok(())
@@ -246,9 +268,9 @@ impl Rollout {
         }
         self.quarantined = false;
         if !self.state.is_terminal() {
-            // A canary that failed stays the reason; what runs ends first.
+            // What failed stays the reason, with all that the policy wants; what runs ends first.
             self.back_wanted = true;
-            if self.stop != Some(Stop::CanaryFailed) {
+            if !matches!(self.stop, Some(Stop::CanaryFailed | Stop::Failures)) {
                 self.stop = Some(Stop::RollBack);
                 self.message = Some("rolled back by a person".to_owned());
             }

@@ -2,6 +2,7 @@
 //! history: the forge is asked once for each commit and head, and its answer remembered (law E5).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::call::{Containment, ForgeCall, ForgeFailure};
 use super::job::LOOK_AGAIN;
@@ -13,18 +14,30 @@ use crate::time::Timestamp;
 /// The most commits that are asked about at one head.
 const MAX_COMMITS: usize = 64;
 
+/// How long a commit is asked about without an answer; longer than anybody waits for it.
+const ASKED_FOR: Duration = Duration::from_secs(180);
+
 /// What the forge said about one head of the branch, and what it is still to be asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Proofs {
     /// The head this is about; another one makes everything else worthless.
     head: Option<CommitId>,
     known: BTreeMap<CommitId, Containment>,
-    /// Commits that somebody waits for, each not to be asked about before a moment.
-    wanted: BTreeMap<CommitId, Timestamp>,
+    /// Commits that somebody waits for.
+    wanted: BTreeMap<CommitId, Wanted>,
     /// The question that has not been answered, and when it left.
     asked: Option<(CommitId, CommitId, Timestamp)>,
     /// Why the last question had no answer.
     trouble: Option<String>,
+}
+
+/// A commit that somebody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wanted {
+    /// It is not asked about before.
+    at: Timestamp,
+    /// Since when somebody has waited.
+    since: Timestamp,
 }
 
 impl Proofs {
@@ -55,7 +68,11 @@ impl Proofs {
             };
         }
         if !self.known.contains_key(&commit) && self.wanted.len() < MAX_COMMITS {
-            self.wanted.entry(commit).or_insert(now);
+            let wanted = Wanted {
+                at: now,
+                since: now,
+            };
+            self.wanted.entry(commit).or_insert(wanted);
         }
     }
 
@@ -65,7 +82,7 @@ impl Proofs {
             return None;
         }
         let head = self.head?;
-        let (commit, _) = self.wanted.iter().find(|(_, at)| **at <= now)?;
+        let (commit, _) = self.wanted.iter().find(|(_, wanted)| wanted.at <= now)?;
         let commit = *commit;
         self.asked = Some((commit, head, now));
         Some(ForgeCall::Contains { commit, head })
@@ -75,7 +92,10 @@ impl Proofs {
     pub fn due(&self, allowed: impl Fn(Timestamp) -> Timestamp) -> Option<Timestamp> {
         match self.asked {
             Some((_, _, left)) => Some(left + PATIENCE),
-            None => self.wanted.values().min().map(|at| allowed(*at)),
+            None => {
+                let due = self.wanted.values().map(|wanted| wanted.at);
+                due.min().map(allowed)
+            }
         }
     }
 
@@ -102,7 +122,14 @@ impl Proofs {
             }
             Err(why) => {
                 self.trouble = Some(clean(&why.what, 200));
-                self.wanted.insert(commit, now + LOOK_AGAIN);
+                if let Some(wanted) = self.wanted.get_mut(&commit) {
+                    // Each time as long again as it has taken so far.
+                    let waited = now.since(wanted.since);
+                    wanted.at = now + waited.max(LOOK_AGAIN);
+                }
+                // Whoever still waits then says so again.
+                self.wanted
+                    .retain(|_, wanted| now.since(wanted.since) < ASKED_FOR);
             }
         }
         true

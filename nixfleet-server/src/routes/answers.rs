@@ -231,6 +231,7 @@ fn verb_refused(why: &VerbError) -> Problem {
         | VerbError::Ending(_)
         | VerbError::NotWaiting(..)
         | VerbError::Canary(_)
+        | VerbError::CanaryBroughtBack(_)
         | VerbError::NothingFailed
         | VerbError::NothingChanged
         | VerbError::Overtaken { .. } => Problem::new(

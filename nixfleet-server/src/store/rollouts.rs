@@ -79,15 +79,18 @@ fn acts(run: &HostRun) -> bool {
     run.state == HostStage::Running || matches!(run.rolled_back, Some(RolledBack::Running(_)))
 }
 
-/// Every open rollout, and the last that have ended; older ones first.
+/// Every rollout that is not over: an open one, or one whose revert is still to be made; and the last
+/// that are. Older ones first.
 pub(super) async fn read(reading: &mut sqlx::SqliteConnection) -> Result<Vec<Body>, StoreError> {
     let kept = i64::try_from(KEPT_ROLLOUTS).unwrap_or(i64::MAX);
     Ok(sqlx::query_as(
         "SELECT body, sum FROM (
-            SELECT id, created, body, sum FROM rollouts WHERE open = 1
+            SELECT id, created, body, sum FROM rollouts
+            WHERE open = 1 OR coalesce(iif(json_valid(body), json_extract(body, '$.revert_due'), 0), 0)
             UNION ALL
             SELECT * FROM (
-                SELECT id, created, body, sum FROM rollouts WHERE open = 0
+                SELECT id, created, body, sum FROM rollouts
+                WHERE open = 0 AND NOT coalesce(iif(json_valid(body), json_extract(body, '$.revert_due'), 0), 0)
                 ORDER BY since DESC, id DESC LIMIT ?)
          ) ORDER BY created, id",
     )
@@ -109,7 +112,8 @@ pub(super) async fn prune(
         "DELETE FROM rollouts WHERE id IN (
             SELECT id FROM (
                 SELECT id, since, row_number() OVER (ORDER BY since DESC, id DESC) AS place
-                FROM rollouts WHERE open = 0)
+                FROM rollouts
+                WHERE open = 0 AND NOT coalesce(iif(json_valid(body), json_extract(body, '$.revert_due'), 0), 0))
             WHERE place > ?1 AND (since < ?2 OR place > ?3)
             ORDER BY place DESC LIMIT ?4)",
     )
