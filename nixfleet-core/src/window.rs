@@ -442,6 +442,20 @@ mod tests {
     }
 
     #[test]
+    fn an_offset_of_a_day_or_more_is_refused_however_large() {
+        let zone = |offset| Zone {
+            name: "Nowhere/Far".to_owned(),
+            transitions: vec![(i64::MIN, offset)],
+        };
+        for offset in [i32::MIN, i32::MIN + 1, -86_400, 86_400, i32::MAX] {
+            assert!(zone(offset).check().is_err(), "{offset}");
+        }
+        for offset in [-86_399, 0, 86_399] {
+            assert_eq!(zone(offset).check(), Ok(()), "{offset}");
+        }
+    }
+
+    #[test]
     fn unknown_fields_zones_and_ids_are_refused() {
         let night = r#"{"id":"n","selector":"*","zone":"UTC","effect":"allow","from":"22:00","to":"06:00"}"#;
         let night = window(night);

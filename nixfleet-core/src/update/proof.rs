@@ -141,3 +141,56 @@ impl Proofs {
         (left + PATIENCE <= now).then_some((commit, head))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit(digit: &str) -> CommitId {
+        digit.repeat(40).parse().unwrap()
+    }
+
+    /// Asks whenever that is due, for so many seconds; nobody says again that they wait.
+    fn asked_within(proofs: &mut Proofs, seconds: i64, answers: bool) -> usize {
+        let head = commit("b");
+        let mut asked = 0;
+        for second in 0..seconds {
+            let now = Timestamp::from_seconds(second);
+            if proofs.due(|at| at).is_none_or(|due| due > now) {
+                continue;
+            }
+            let Some(ForgeCall::Contains { commit, .. }) = proofs.next(now) else {
+                continue;
+            };
+            asked += 1;
+            let answer = match answers {
+                true => Ok(Containment::NotContained),
+                false => Err(ForgeFailure {
+                    what: "it said 404".to_owned(),
+                    not_before: None,
+                }),
+            };
+            assert!(proofs.answer(commit, head, answer, now));
+        }
+        asked
+    }
+
+    #[test]
+    fn a_question_without_an_answer_is_given_up_when_nobody_waits_any_more() {
+        let mut proofs = Proofs::default();
+        proofs.want(commit("a"), commit("b"), Timestamp::from_seconds(0));
+        let asked = asked_within(&mut proofs, 86_400, false);
+        assert!((3..=8).contains(&asked), "{asked}");
+        assert_eq!(proofs.due(|at| at), None);
+        assert!(
+            proofs.lacks(commit("a"), commit("b")),
+            "who still waits asks again"
+        );
+        assert_eq!(proofs.trouble(commit("b")), Some("it said 404"));
+        // Positive control: an answer is remembered, and asked for once.
+        let mut proofs = Proofs::default();
+        proofs.want(commit("a"), commit("b"), Timestamp::from_seconds(0));
+        assert_eq!(asked_within(&mut proofs, 86_400, true), 1);
+        assert!(!proofs.lacks(commit("a"), commit("b")));
+    }
+}

@@ -11,6 +11,7 @@ mod model;
 mod person;
 mod play;
 mod regressions;
+mod review;
 mod sweep;
 mod verbs;
 mod windows;
