@@ -35,8 +35,9 @@ pub struct Running {
     pub revision: ClaimedRevision,
     /// How many hosts run it.
     pub hosts: usize,
-    /// Whether it is the desired one.
-    pub desired: bool,
+    /// Whether it is the desired one; nothing while that is not known, as when the remote cannot be
+    /// read.
+    pub desired: Option<bool>,
 }
 
 /// A host that runs another revision than most.
@@ -101,7 +102,7 @@ pub fn drift(
         Some(Running {
             revision: group.first()?.revision.clone(),
             hosts: group.len(),
-            desired: is_desired(&name),
+            desired: desired.is_some().then(|| is_desired(&name)),
         })
     });
     let mut differing: Vec<Differing> = groups.into_values().flatten().collect();
@@ -196,7 +197,7 @@ mod tests {
             "2 of 4 hosts run aaaaaaa; differing: b; not known: d"
         );
         let most = found.most.unwrap();
-        assert_eq!((most.hosts, most.desired), (2, false));
+        assert_eq!((most.hosts, most.desired), (2, Some(false)));
         assert_eq!(of(&[], A).sentence, "there are no hosts");
         assert_eq!(
             of(&[("a", "")], A).sentence,
@@ -209,7 +210,7 @@ mod tests {
     fn of_equally_many_the_desired_one_goes_first() {
         for (desired, differing) in [(A, "b"), (B, "a")] {
             let found = of(&[("a", A), ("b", B)], desired);
-            assert!(found.most.unwrap().desired);
+            assert_eq!(found.most.unwrap().desired, Some(true));
             assert_eq!(found.differing[0].host.as_str(), differing);
         }
         // And without a desired one it is always the same.
@@ -219,7 +220,9 @@ mod tests {
     #[test]
     fn an_abbreviation_is_the_only_commit_that_begins_with_it() {
         assert!(of(&[("a", A), ("b", "aaaaaaa")], "").differing.is_empty());
-        assert!(of(&[("b", "aaaaaaa")], A).most.unwrap().desired);
+        assert_eq!(of(&[("b", "aaaaaaa")], A).most.unwrap().desired, Some(true));
+        let unread = of(&[("a", A)], "no remote").most.unwrap();
+        assert_eq!(unread.desired, None, "what is not known is not denied");
         let other = "aaaaaaabbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
         let found = of(&[("a", A), ("b", "aaaaaaa"), ("c", other)], A);
         assert_eq!(found.differing.len(), 2, "ambiguous: {found:?}");

@@ -424,6 +424,9 @@ test("the line of drift names who differs, and says nothing where nothing is kno
   assert.equal(textOf(driftLine({ ...drift, most: null }, name)), "");
   const elsewhere = { ...drift, most: { ...drift.most, desired: false }, differing: [], unknown: [] };
   assert.equal(textOf(driftLine(elsewhere, name)), "7 of 10 hosts run 9f3c2ab, which is not the desired commit");
+  const unread = { ...elsewhere, most: { ...drift.most, desired: null } };
+  assert.equal(textOf(driftLine(unread, name)), "7 of 10 hosts run 9f3c2ab", "what is not known is not denied");
+  assert.ok(textOf(driftView(unread, name)).includes("what is desired is not known"));
 });
 
 test("the history tells when each host got an update, and drift who is elsewhere", () => {

@@ -13,7 +13,7 @@ import { counted } from "../words.js";
 /**
  * @typedef {object} Drift
  * @property {number} hosts
- * @property {?{ revision: string, hosts: number, desired: boolean }} most
+ * @property {?{ revision: string, hosts: number, desired: ?boolean }} most
  * @property {{ host: string, revision: string }[]} differing
  * @property {string[]} unknown
  * @property {string} sentence
@@ -52,10 +52,16 @@ export function driftLine(known, nameOf) {
   return [
     `${most.hosts} of ${counted(known.hosts, "host")} run `,
     code(most.revision),
-    most.desired ? "" : ", which is not the desired commit",
+    most.desired === false ? ", which is not the desired commit" : "",
     differing.length > 0 ? ["; differing: ", ...listed(differing.map(({ host }) => host))] : null,
     unknown.length > 0 ? ["; not known: ", ...listed(unknown)] : null,
   ];
+}
+
+/** @param {?boolean} desired nothing while the desired commit is not known */
+function desiredWord(desired) {
+  if (desired === null) return "what is desired is not known";
+  return desired ? "the desired commit" : "not the desired commit";
 }
 
 /**
@@ -89,7 +95,7 @@ export function driftView(known, nameOf) {
         "Running revisions",
         ["Revision", "Hosts", "Which"],
         [
-          ...(most ? [{ key: most.revision, state: "most", cells: [code(most.revision), counted(most.hosts, "host"), most.desired ? "the desired commit" : "not the desired commit"] }] : []),
+          ...(most ? [{ key: most.revision, state: "most", cells: [code(most.revision), counted(most.hosts, "host"), desiredWord(most.desired)] }] : []),
           ...rows,
           ...(unknown.length > 0 ? [{ key: "", state: "unknown", cells: ["not known", counted(unknown.length, "host"), names(unknown.map(nameOf))] }] : []),
         ],
