@@ -48,6 +48,8 @@ pub struct KeyedAnswer {
 pub struct Known {
     /// SHA-256 of the request that came with it.
     pub request: [u8; 32],
+    /// When that came.
+    pub at: Timestamp,
     /// What came of it, if it changed something.
     pub note: Option<String>,
     /// How it was answered; nothing is known of that if the server ended in between.
@@ -86,6 +88,13 @@ pub async fn during<F: Future>(request: KeyedRequest, note: Option<String>, work
         claimed: Arc::default(),
     };
     WORK.scope(own, work).await
+}
+
+/// Under which key this task works, and since when: the moment of the first request, also in a
+/// repetition.
+#[must_use]
+pub fn current() -> Option<KeyedRequest> {
+    WORK.try_with(|work| work.request.clone()).ok()
 }
 
 /// The key of this task, for the first that asks: the work of one request changes things once.

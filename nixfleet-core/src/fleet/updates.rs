@@ -161,6 +161,19 @@ impl Fleet {
             commit: order.commit,
             lock: order.lock,
         };
+        // It may have been started by this order just before the server ended. A rollout of anything
+        // else under this id deploys nothing of the merge.
+        if let Some(known) = self.rollouts.get(&order.deploy.rollout) {
+            return match known.target.map(|target| target.commit) {
+                Some(commit) if commit == order.commit => self.deploy_goes_on(order),
+                Some(_) | None => DeployStart::NotStarted(format!(
+                    "{} is merged as {}, but no rollout was started: rollout {} is another one",
+                    order.number,
+                    order.commit.short(),
+                    known.id
+                )),
+            };
+        }
         let ask = order.deploy.ask(Some(target));
         let (id, reason) = (order.deploy.rollout, order.reason.clone());
         let occasion = Occasion::AfterMerge;

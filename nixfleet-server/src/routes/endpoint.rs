@@ -14,6 +14,7 @@ use super::idempotency::Asked;
 use super::mutations::Mutation;
 use super::{Route, answer, content, get_or_head, idempotency, tagged};
 use crate::auth::{Caller, Permission, filters};
+use crate::keyed;
 use crate::net::body;
 use crate::reject::Problem;
 
@@ -88,9 +89,19 @@ pub(super) struct Call<P, B> {
     pub path: P,
     /// The body.
     pub body: B,
-    /// The id of a rollout that this request starts: always the same one under the same key, also
-    /// after a restart of the server, so that a repetition starts nothing.
-    pub rollout: RolloutId,
+    /// The id of a rollout that this request starts, unless it has a key.
+    unkeyed: RolloutId,
+}
+
+impl<P, B> Call<P, B> {
+    /// The id of a rollout that this request starts: that of the first request under the same key,
+    /// also after a restart of the server, so that a repetition starts nothing.
+    pub fn rollout(&self) -> RolloutId {
+        match keyed::current() {
+            Some(first) => idempotency::rollout_id(&first),
+            None => self.unkeyed,
+        }
+    }
 }
 
 /// What a path names: one word, or nothing.
@@ -124,7 +135,7 @@ where
             let (handler, method) = (handler.clone(), method.clone());
             async move {
                 let (engine, keyed) = (asked.api.idempotency.clone(), asked.keyed(&method, status));
-                let outcome = match keyed.and_then(|keyed| Ok((asked.call(&keyed)?, keyed))) {
+                let outcome = match keyed.and_then(|keyed| Ok((asked.call()?, keyed))) {
                     Ok((call, keyed)) => {
                         let work = async move { idempotency::body(&handler(call).await?) };
                         engine.once(keyed, work).await
@@ -149,8 +160,7 @@ where
         .and_then(move |asked: Sent| {
             let handler = handler.clone();
             async move {
-                let keyed = asked.keyed(&Method::POST, StatusCode::OK);
-                let outcome = match keyed.and_then(|keyed| asked.call(&keyed)) {
+                let outcome = match asked.call() {
                     Ok(call) => handler(call)
                         .await
                         .and_then(|value| idempotency::body(&value)),
@@ -187,11 +197,10 @@ impl Sent {
         })
     }
 
-    fn call<P: PathWord, B: DeserializeOwned>(self, asked: &Asked) -> Result<Call<P, B>, Problem> {
-        let key = asked.key.as_deref();
+    fn call<P: PathWord, B: DeserializeOwned>(self) -> Result<Call<P, B>, Problem> {
         Ok(Call {
             body: body_of(&self.headers, &self.body)?,
-            rollout: idempotency::rollout_id(&self.caller, key, &asked.request),
+            unkeyed: idempotency::new_rollout(),
             path: P::from_word(self.word),
             api: self.api,
             caller: self.caller,

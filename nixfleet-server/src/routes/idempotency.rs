@@ -22,7 +22,6 @@ use warp::reply::Response;
 
 use super::api::{unprocessable, unreadable_store};
 use super::content;
-use crate::auth::Principal;
 use crate::clock::Clock;
 use crate::keyed::{self, KeyedAnswer, KeyedRequest, Known};
 use crate::reject::{PROBLEM_JSON, Problem, bad_request, standard};
@@ -159,6 +158,7 @@ impl Idempotency {
         } else {
             None
         };
+        let begun = known.as_ref().map_or(request.at, |known| known.at);
         let note = match known {
             Some(known) if known.request != request.request => return Err(reused()),
             Some(Known {
@@ -169,20 +169,24 @@ impl Idempotency {
             None => None,
         };
         let was_done = note.is_some();
-        let outcome = keyed::during(request.clone(), note, work).await;
+        let first = KeyedRequest {
+            at: begun,
+            ..request.clone()
+        };
+        let outcome = keyed::during(first, note, work).await;
         let answer = match outcome {
             Ok(body) => KeyedAnswer {
                 status: status.as_u16(),
                 media: JSON.to_owned(),
                 body,
             },
+            Err(problem) if !is_final(problem.status()) => return Err(problem),
             // It was done before, but what its answer was made of is not there any more.
             Err(_) if was_done => KeyedAnswer {
                 status: status.as_u16(),
                 media: JSON.to_owned(),
                 body: json!({ "status": "ok" }).to_string().into(),
             },
-            Err(problem) if !is_final(problem.status()) => return Err(problem),
             Err(problem) => KeyedAnswer {
                 status: problem.status().as_u16(),
                 media: PROBLEM_JSON.to_str().unwrap_or_default().to_owned(),
@@ -284,17 +288,16 @@ pub(super) fn fingerprint(parts: &[&[u8]]) -> [u8; 32] {
     digest.finalize().into()
 }
 
-/// The id of a rollout that a request starts: new without a key, and under a key always the same
-/// for the same request, also after a restart.
-pub(super) fn rollout_id(
-    principal: &Principal,
-    key: Option<&str>,
-    request: &[u8; 32],
-) -> RolloutId {
-    let Some(key) = key else {
-        return RolloutId::from_bytes(uuid::Uuid::now_v7().into_bytes());
-    };
-    let digest = fingerprint(&[principal.label().as_bytes(), key.as_bytes(), request]);
+/// A new id of a rollout.
+pub(super) fn new_rollout() -> RolloutId {
+    RolloutId::from_bytes(uuid::Uuid::now_v7().into_bytes())
+}
+
+/// The id of a rollout that a keyed request starts: the same in every repetition, also after a
+/// restart. The moment of the first belongs to it, as a key that is forgotten may come again.
+pub(super) fn rollout_id(of: &KeyedRequest) -> RolloutId {
+    let at = of.at.as_millis().to_be_bytes();
+    let digest = fingerprint(&[of.principal.as_bytes(), of.key.as_bytes(), &of.request, &at]);
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);
     RolloutId::from_bytes(

@@ -59,7 +59,7 @@ pub fn routes(api: &Api) -> Route {
             api,
             &mutations::PIPELINE_START,
             |call: Call<(), PipelineBody>| async move {
-                match run_pipeline(&call.api, &call.caller, call.rollout, call.body).await? {
+                match run_pipeline(&call.api, &call.caller, call.rollout(), call.body).await? {
                     Running::Rollout(view) => Ok(json!(view)),
                     Running::Job { job, rollout } => Ok(json!({ "job": job, "rollout": rollout })),
                 }
@@ -119,6 +119,7 @@ async fn plan(api: &Api, caller: &Caller, ask: Ask) -> Result<Plan, Problem> {
 }
 
 async fn started(call: Call<(), AskBody>) -> Result<Value, Problem> {
+    let rollout = call.rollout();
     let confirm = asks::plan_id(call.body.confirm.as_deref())?;
     if confirm.is_none() {
         return Err(unprocessable(
@@ -129,13 +130,13 @@ async fn started(call: Call<(), AskBody>) -> Result<Value, Problem> {
     let reason = asks::reason(call.body.reason.clone())?;
     let ask = call.body.into_ask(&call.api).await?;
     let request = Request::StartRollout {
-        id: call.rollout,
+        id: rollout,
         ask: Box::new(ask),
         confirm,
         reason,
     };
     call.api.submit(&call.caller, request).await?;
-    Ok(json!(view(&call.api, &call.rollout.to_string()).await?))
+    Ok(json!(view(&call.api, &rollout.to_string()).await?))
 }
 
 /// What a pipeline became.
@@ -255,6 +256,7 @@ struct SimulateBody {
 
 /// What a merge or a rollout would do. Nothing is started.
 async fn simulated(call: Call<(), SimulateBody>) -> Result<Value, Problem> {
+    let rollout = call.rollout();
     let body = call.body;
     let api = &call.api;
     asks::known(api, body.outcomes.keys().cloned().collect()).await?;
@@ -262,7 +264,7 @@ async fn simulated(call: Call<(), SimulateBody>) -> Result<Value, Problem> {
         (Some(number), _) => {
             let number = PrNumber(number);
             known_pr(api, number).await?;
-            let deploy = asks::deploy(api, call.rollout, body.hosts, body.policy).await?;
+            let deploy = asks::deploy(api, rollout, body.hosts, body.policy).await?;
             (deploy.ask(Some(stand_in(api, number).await?)), true)
         }
         (None, Some(pipeline)) => {

@@ -198,10 +198,11 @@ pub(super) async fn known_pr(api: &Api, number: PrNumber) -> Result<(), Problem>
 }
 
 async fn planned(call: Call<String, DeployBody>) -> Result<Value, Problem> {
+    let rollout = call.rollout();
     let number = asks::pr_number(&call.path)?;
     known_pr(&call.api, number).await?;
     let body = call.body;
-    let deploy = asks::deploy(&call.api, call.rollout, body.hosts, body.policy).await?;
+    let deploy = asks::deploy(&call.api, rollout, body.hosts, body.policy).await?;
     let asker: Actor = actor(&call.caller);
     let plan = call
         .api
@@ -214,6 +215,7 @@ async fn planned(call: Call<String, DeployBody>) -> Result<Value, Problem> {
 }
 
 async fn deployed(call: Call<String, DeployBody>) -> Result<Value, Problem> {
+    let rollout = call.rollout();
     let number = asks::pr_number(&call.path)?;
     known_pr(&call.api, number).await?;
     let body = call.body;
@@ -222,9 +224,9 @@ async fn deployed(call: Call<String, DeployBody>) -> Result<Value, Problem> {
         reason: asks::reason(body.override_reason)?,
         confirm: asks::plan_id(body.confirm.as_deref())?,
     };
-    let deploy = asks::deploy(&call.api, call.rollout, body.hosts, body.policy).await?;
+    let deploy = asks::deploy(&call.api, rollout, body.hosts, body.policy).await?;
     let job = merge(&call.api, &call.caller, number, order, Some(deploy)).await?;
-    Ok(json!({ "job": job, "rollout": call.rollout }))
+    Ok(json!({ "job": job, "rollout": rollout }))
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -16,6 +16,7 @@ pub const KEEP_KEYS: Duration = Duration::from_secs(24 * 3600);
 #[derive(FromRow)]
 struct Row {
     request: Vec<u8>,
+    at: i64,
     note: Option<String>,
     status: Option<u16>,
     media: Option<String>,
@@ -34,7 +35,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<Known>, StoreError> {
         let row: Option<Row> = sqlx::query_as(
-            "SELECT request, note, status, media, body FROM idempotency
+            "SELECT request, at, note, status, media, body FROM idempotency
              WHERE principal = ? AND key = ? AND at >= ?",
         )
         .bind(principal)
@@ -106,6 +107,7 @@ impl TryFrom<Row> for Known {
         };
         Ok(Self {
             request: request.map_err(|_| unusable("a request of another length"))?,
+            at: Timestamp::from_millis(row.at),
             note: row.note,
             answer,
         })

@@ -1,7 +1,7 @@
 //! From a merge to the last host, in the real fleet with real agents.
 
 use nixfleet_core::fleet::{Reply, Request};
-use nixfleet_core::rollout::{Policy, RollBack, RolloutState, Stage};
+use nixfleet_core::rollout::{Ask, Policy, RollBack, RolloutState, Stage};
 use nixfleet_core::update::{Deploy, ForgeCall, JobState, PrNumber, UpdatePolicy};
 use nixfleet_core::{HostId, Op};
 
@@ -77,10 +77,10 @@ fn e05_a_rollout_of_an_earlier_commit_waits_for_the_word_of_the_forge() {
             field.contains.push((commit(4), commit(2)));
         }
         field.remote(4);
-        let ask = nixfleet_core::rollout::Ask {
+        let ask = Ask {
             hosts: field.everybody(),
             target: Some(target(2)),
-            ..nixfleet_core::rollout::Ask::default()
+            ..Ask::default()
         };
         let started = field.ask(Request::StartRollout {
             id: ROLLOUT,
@@ -192,6 +192,31 @@ fn a_failed_switch_fails_the_job_and_a_policy_may_revert_the_update() {
     let view = field.fleet.updates_view().unwrap();
     assert!(view.merged[0].revert.is_some());
     field.check();
+}
+
+/// Whoever names an id that is taken gets neither that rollout's outcome nor a job without end.
+#[test]
+fn e05_a_merge_whose_rollout_is_another_one_says_so_and_ends() {
+    let mut field = Field::with_forge(2, None, by_hand());
+    field.remote(3);
+    let ask = Ask {
+        hosts: field.everybody(),
+        ..Ask::default()
+    };
+    let started = field.start(ROLLOUT, ask);
+    assert!(matches!(started, Reply::RolloutStarted(_)), "{started:?}");
+    field.finish(3);
+    let before = field.sequence().len();
+    let deploy = deploy(&field, Deploy::default_policy());
+    merge(&mut field, deploy);
+    field.remote(2);
+    field.run_for(600);
+    let (state, message) = job(&field);
+    assert!(message.contains("no rollout was started"), "{message}");
+    assert!(message.contains("is another one"), "{message}");
+    assert_eq!(state, JobState::Failed);
+    assert_eq!(field.sequence().len(), before);
+    assert_eq!(field.merged.len(), 1);
 }
 
 #[test]

@@ -42,8 +42,8 @@ pub(super) fn routes(api: &Api) -> Route {
             &mutations::OLD_UPDATE_DEPLOY,
             |call: Call<(), MergeBody>| async move {
                 let number = wanted(&call.api, call.body.pr_number).await?;
-                let hosts = listed(call.body.hosts);
-                let deploy = asks::deploy(&call.api, call.rollout, hosts, None).await?;
+                let (rollout, hosts) = (call.rollout(), listed(call.body.hosts));
+                let deploy = asks::deploy(&call.api, rollout, hosts, None).await?;
                 let ask = because(call.body.reason);
                 let job = merge(&call.api, &call.caller, number, ask, Some(deploy)).await?;
                 Ok(started(job))
@@ -94,12 +94,13 @@ fn started(job: Option<u64>) -> Value {
 }
 
 async fn pipeline(call: Call<(), PipelineBody>) -> Result<Value, Problem> {
+    let rollout = call.rollout();
     let name = call.body.pipeline.clone();
     let body = PipelineBody {
         hosts: listed(call.body.hosts.clone()),
         ..call.body
     };
-    let (job, rollout) = match run_pipeline(&call.api, &call.caller, call.rollout, body).await? {
+    let (job, rollout) = match run_pipeline(&call.api, &call.caller, rollout, body).await? {
         Running::Rollout(view) => (None, view.id),
         Running::Job { job, rollout } => (job, rollout),
     };

@@ -7,6 +7,7 @@ use nixfleet_server::app::Replacements;
 use nixfleet_server::persist::MemoryJournal;
 use nixfleet_server::store::AuditVerdict;
 use serde_json::{Value, json};
+use sqlx::{Connection, SqliteConnection};
 
 use super::harness::{Agent, PATIENCE, Revision, World, eventually};
 
@@ -401,6 +402,40 @@ async fn the_same_key_starts_one_rollout_also_over_a_restart() {
     let (_, list) = world.admin.get("/api/v1/rollouts").await;
     assert_eq!(list["rollouts"].as_array().unwrap().len(), 1);
     let _ = old;
+}
+
+/// A key is remembered for a day. After that it starts something new, under another id.
+#[tokio::test]
+async fn a_key_that_is_forgotten_starts_a_rollout_of_its_own() {
+    let (world, _, new, mut one, two) = with_two().await;
+    let body = json!({"pipeline": "do-all", "hosts": ["web-1"]});
+    let ask = async || {
+        let url = format!("http://{}/api/v1/pipelines", world.admin.address);
+        let request = world.admin.http.post(url).bearer_auth(&world.admin.token);
+        let answer = request.header("idempotency-key", "weekly").json(&body);
+        let answer = answer.send().await.unwrap();
+        assert_eq!(answer.status(), 201);
+        answer.json::<Value>().await.unwrap()["id"].clone()
+    };
+    let first = ask().await;
+    assert_eq!(ask().await, first, "control: it is remembered");
+    let path = format!("/api/v1/rollouts/{}", first.as_str().unwrap());
+    let cancel = format!("{path}/cancel");
+    assert_eq!(world.admin.post(&cancel, &json!({})).await.0, 200);
+    one.pulls(&new).await;
+    drop(two);
+    shows(&world, &path, "/state", json!("cancelled")).await;
+    let database = format!("sqlite:{}", world.data().join("nixfleet.db").display());
+    let mut raw = SqliteConnection::connect(&database).await.unwrap();
+    let day = sqlx::query("UPDATE idempotency SET at = at - 90000000");
+    assert_eq!(day.execute(&mut raw).await.unwrap().rows_affected(), 1);
+    raw.close().await.unwrap();
+    let second = ask().await;
+    assert_ne!(second, first);
+    let (_, list) = world.admin.get("/api/v1/rollouts").await;
+    assert_eq!(list["rollouts"].as_array().unwrap().len(), 2);
+    // It has pulled already.
+    assert_eq!(one.hear_command().await["command"], "switch");
 }
 
 #[tokio::test]

@@ -55,6 +55,7 @@ async fn a_key_is_on_record_with_what_it_changed_or_neither_is() {
     let known = store.find_key("ann", "a", NOW).await.unwrap();
     let expected = Known {
         request: [7; 32],
+        at: NOW,
         note: Some("\"done\"".to_owned()),
         answer: None,
     };
