@@ -222,6 +222,34 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// Whether all there is to it is to be kept: with a store that keeps nothing it would be lost.
+    /// The others say so by themselves, or concern what runs right now.
+    pub(super) const fn settles(&self) -> bool {
+        match self {
+            Request::AddHost { .. }
+            | Request::Hold { .. }
+            | Request::Release { .. }
+            | Request::SetTests { .. }
+            | Request::SetColor { .. }
+            | Request::SetHostSettings { .. }
+            | Request::SetWindow { .. }
+            | Request::RemoveWindow { .. }
+            | Request::LiftQuarantine { .. }
+            | Request::HoldBySelector { .. }
+            | Request::ReleaseSelector { .. } => true,
+            Request::Dispatch(_)
+            | Request::Stop { .. }
+            | Request::Decide { .. }
+            | Request::StartRollout { .. }
+            | Request::Rollout { .. }
+            | Request::CheckUpdates
+            | Request::MergePr { .. }
+            | Request::RevertPr { .. } => false,
+        }
+    }
+}
+
 /// Run an operation on hosts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dispatch {

@@ -34,6 +34,9 @@ impl Fleet {
         request: Request,
         now: Timestamp,
     ) -> Reply {
+        if !self.config.store_intact && request.settles() {
+            return Reply::Refused(Refusal::new(RefusalCode::StoreDamaged));
+        }
         match request {
             Request::Dispatch(dispatch) => self.dispatch(turn, actor, &dispatch, now),
             Request::Stop {

@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
+use nixfleet_core::admission::RefusalCode;
 use nixfleet_core::credential::{Credential, Nearness};
 use nixfleet_core::desired::RemotePolicy;
 use nixfleet_core::fleet::{
     Accepted, AuditRecord, Dispatch, Effect, Fleet, FleetConfig, Input, Reading, Record, Reply,
     Request, RequestId, Snapshot,
 };
+use nixfleet_core::host::Hold;
 use nixfleet_core::notice::NoticeKind;
 use nixfleet_core::rollout::Targets;
 use nixfleet_core::sync::{Change, Replica, ServerMessage, frame, parts};
@@ -455,6 +457,54 @@ fn without_a_forge_or_with_a_damaged_store_nothing_is_asked() {
         day.forge(ForgeAnswer::Listed(Ok(vec![benign()])));
         assert_eq!(day.calls, []);
         assert_eq!(day.fleet.updates_view(), None);
+    }
+}
+
+#[test]
+fn what_a_damaged_store_cannot_keep_is_refused_and_changes_nothing() {
+    let host: HostId = "new-1".parse().unwrap();
+    let hold = Hold {
+        by: "ann".into(),
+        why: "disks".into(),
+        until: None,
+    };
+    let requests = [
+        Request::AddHost { host: host.clone() },
+        Request::Hold {
+            host: host.clone(),
+            hold,
+        },
+        Request::Release { host: host.clone() },
+        Request::SetTests {
+            host: host.clone(),
+            enabled: false,
+        },
+        Request::SetHostSettings {
+            host: host.clone(),
+            settings: Box::default(),
+        },
+        Request::HoldBySelector {
+            selector: "*".parse().unwrap(),
+            why: "disks".into(),
+            until: None,
+        },
+        Request::ReleaseSelector { id: 1 },
+    ];
+    for damaged in [false, true] {
+        let config = FleetConfig {
+            store_intact: !damaged,
+            ..config()
+        };
+        let mut day = Day::new(config, Snapshot::default(), START);
+        for request in requests.clone() {
+            let reply = day.request(request.clone());
+            let refused =
+                matches!(&reply, Reply::Refused(why) if why.code == RefusalCode::StoreDamaged);
+            assert_eq!(refused, damaged, "{request:?}: {reply:?}");
+        }
+        // Without damage they are done: the positive control.
+        assert_eq!(day.fleet.host(&host).is_some(), !damaged);
+        assert_eq!(day.audits.is_empty(), damaged);
     }
 }
 
