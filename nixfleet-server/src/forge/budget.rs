@@ -100,9 +100,14 @@ const ASKED_TO_WAIT: &str = "the forge asked to wait";
 const USED_UP: &str = "the quota of the forge is used up";
 
 impl Budget {
-    /// Goes on from what was stored.
+    /// Goes on from what was stored, but waits no longer than ever: the clock may have been wrong.
     #[must_use]
-    pub fn restore(stored: StoredBudget) -> Self {
+    pub fn restore(mut stored: StoredBudget, now: Timestamp) -> Self {
+        let latest = now + LONGEST_WAIT;
+        stored.blocked = stored.blocked.map(|until| until.min(latest));
+        if let Some(window) = &mut stored.window {
+            window.reset = window.reset.min(latest);
+        }
         let why = if stored.exhausted {
             USED_UP
         } else {
@@ -301,6 +306,31 @@ mod tests {
     }
 
     #[test]
+    fn a_block_that_a_wrong_clock_stored_ends_within_the_longest_wait() {
+        let mut ahead = Budget::default();
+        let far = at(1_000_000_000);
+        let words = RateWords {
+            refused: true,
+            ..told(60, 0, 3600)
+        };
+        assert!(ahead.note(far, &words).is_some());
+        let stored = ahead.to_store().unwrap();
+        let mut restored = Budget::restore(stored.clone(), at(0));
+        assert!(
+            matches!(restored.admit(at(0), Purpose::Asked), Admission::NotBefore(until, _) if until == at(24 * 3600))
+        );
+        assert_eq!(
+            restored.admit(at(24 * 3600), Purpose::Asked),
+            Admission::Now
+        );
+        // With the clock right, it is the moment that was named.
+        let mut right = Budget::restore(stored, far);
+        assert!(
+            matches!(right.admit(far, Purpose::Asked), Admission::NotBefore(until, _) if until == far + Duration::from_secs(3600))
+        );
+    }
+
+    #[test]
     fn polling_leaves_a_reserve_that_people_may_use() {
         let mut budget = Budget::default();
         budget.note(at(0), &told(5000, 500, 600));
@@ -348,7 +378,7 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Restart => {
-                        budget = Budget::restore(stored.clone());
+                        budget = Budget::restore(stored.clone(), now);
                         // Whoever asks for changes knows its own last one.
                         last_change = None;
                     }

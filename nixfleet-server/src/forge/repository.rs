@@ -156,8 +156,9 @@ impl Repository {
         let mut at = Some(first);
         for _ in 0..pages {
             let Some(url) = at else { return Ok(all) };
-            let answer = self.http.get(url, MOST_JSON, purpose).await?;
-            all.push(from_json(&answer.body)?);
+            let answer = self.http.get(url.clone(), MOST_JSON, purpose).await?;
+            let page = from_json(&answer.body).inspect_err(|_| self.http.forget(&url));
+            all.push(page?);
             at = answer.next;
         }
         match at {
@@ -310,8 +311,12 @@ impl Repository {
         let mut at = Some(self.at(&["commits"], &query));
         for _ in 0..PAGES {
             let Some(url) = at else { break };
-            let answer = self.http.get(url, MOST_JSON, Purpose::Asked).await?;
-            let commits: Vec<ListedCommit> = from_json(&answer.body)?;
+            let answer = self
+                .http
+                .get(url.clone(), MOST_JSON, Purpose::Asked)
+                .await?;
+            let commits: Result<Vec<ListedCommit>, Fault> = from_json(&answer.body);
+            let commits = commits.inspect_err(|_| self.http.forget(&url))?;
             let found = commits
                 .into_iter()
                 .find(|listed| listed.commit.message.contains(words) && listed.parents.is_some());

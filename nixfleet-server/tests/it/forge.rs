@@ -190,6 +190,7 @@ async fn the_end_of_a_token_is_told_once_and_again_when_it_changes() {
         ends("30"),
         answer(401, &[], b"{}"),
         ends("31"),
+        answer(200, &[(header, "next summer")], &branch()),
         answer(200, &[], &branch()),
     ])
     .await;
@@ -200,7 +201,7 @@ async fn the_end_of_a_token_is_told_once_and_again_when_it_changes() {
         ends: Some(sender),
     };
     let forge = connect_knowing(settings(&web), Clock::manual(START), memory).unwrap();
-    for _ in 0..6 {
+    for _ in 0..7 {
         forge.head().await.ok();
     }
     let mut heard = Vec::new();
@@ -218,5 +219,8 @@ async fn the_end_of_a_token_is_told_once_and_again_when_it_changes() {
         reading("31"),
         none(Credential::ForgeReading),
     ];
-    assert_eq!(heard, expected, "and a refusal says nothing of it");
+    assert_eq!(
+        heard, expected,
+        "a refusal says nothing of it, nor does what cannot be read"
+    );
 }

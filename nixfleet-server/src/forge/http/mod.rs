@@ -150,7 +150,7 @@ impl Http {
                 token,
                 kind,
                 key,
-                budget: Mutex::new(Budget::restore(budget)),
+                budget: Mutex::new(Budget::restore(budget, clock.now())),
                 ends: Mutex::default(),
             }
         };
@@ -207,7 +207,7 @@ impl Http {
     ) -> Result<T, Fault> {
         let answer = self.get(url.clone(), most, purpose).await?;
         // What cannot be used must not come back under its tag.
-        from_json(&answer.body).inspect_err(|_| lock(&self.tags).forget(&url, self.reading.name))
+        from_json(&answer.body).inspect_err(|_| self.forget(&url))
     }
 
     /// Asks for something to be changed: once, whatever comes of it. The answer is read without
@@ -224,6 +224,11 @@ impl Http {
         answer
     }
 
+    /// Asks for an address anew next time: what it answered was of no use.
+    pub fn forget(&self, url: &Url) {
+        lock(&self.tags).forget(url, self.reading.name);
+    }
+
     async fn change_once(
         &self,
         method: Method,
@@ -237,9 +242,11 @@ impl Http {
         let request = self.dress(request, credential).json(body);
         let end = Instant::now() + self.phases.whole;
         let response = self.send(request, end).await?;
+        // Before its body, which may take its time: what the head says is of now.
+        let at = self.clock.now();
         let (status, head) = (response.status(), response.headers().clone());
         if status.is_redirection() {
-            self.note(credential, status, &head, "");
+            self.note(credential, at, status, &head, "");
             let to = text_of(&head, &LOCATION).unwrap_or_default();
             let why = match self.api.redirect(&url, to) {
                 Redirect::Follow(_) => "the forge redirects; a change is not sent elsewhere",
@@ -249,7 +256,7 @@ impl Http {
         }
         let body = self.body(response, most, end).await;
         if status.is_success() {
-            self.note(credential, status, &head, "");
+            self.note(credential, at, status, &head, "");
             return Ok(Answer {
                 body: body?,
                 next: None,
@@ -257,7 +264,7 @@ impl Http {
         }
         // The status of a refusal counts, even if the rest of it is unreadable.
         let body = body.unwrap_or_default();
-        Err(self.refusal(credential, status, &head, &body))
+        Err(self.refusal(credential, at, status, &head, &body))
     }
 
     /// Asks for something with the token for changes, if there is one: only to see what the forge
@@ -293,9 +300,11 @@ impl Http {
             request = request.header(IF_NONE_MATCH, known.tag.clone());
         }
         let response = self.send(request, end).await?;
+        // Before its body, which may take its time: what the head says is of now.
+        let at = self.clock.now();
         let (status, head) = (response.status(), response.headers().clone());
         if status == StatusCode::NOT_MODIFIED {
-            self.note(credential, status, &head, "");
+            self.note(credential, at, status, &head, "");
             let known = known.ok_or_else(|| Fault::malformed("304, but nothing was known"))?;
             return Ok(Got::Answer(Answer {
                 body: known.body,
@@ -303,7 +312,7 @@ impl Http {
             }));
         }
         if status.is_redirection() {
-            self.note(credential, status, &head, "");
+            self.note(credential, at, status, &head, "");
             let to = text_of(&head, &LOCATION).unwrap_or_default();
             return match self.api.redirect(url, to) {
                 Redirect::Follow(to) => Ok(Got::Elsewhere(to)),
@@ -313,9 +322,9 @@ impl Http {
         let body = self.body(response, most, end).await;
         if status != StatusCode::OK {
             let body = body.unwrap_or_default();
-            return Err(self.refusal(credential, status, &head, &body));
+            return Err(self.refusal(credential, at, status, &head, &body));
         }
-        self.note(credential, status, &head, "");
+        self.note(credential, at, status, &head, "");
         let body = body?;
         let next = self.next_page(&head)?;
         let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();

@@ -56,12 +56,13 @@ impl Http {
     pub(super) fn refusal(
         &self,
         credential: &Credential,
+        at: Timestamp,
         status: StatusCode,
         head: &HeaderMap,
         body: &[u8],
     ) -> Fault {
         let said = message(body);
-        match self.note(credential, status, head, &said) {
+        match self.note(credential, at, status, head, &said) {
             Some(until) => Fault::Limited {
                 status: status.as_u16(),
                 until,
@@ -77,11 +78,12 @@ impl Http {
     pub(super) fn note(
         &self,
         credential: &Credential,
+        at: Timestamp,
         status: StatusCode,
         head: &HeaderMap,
         said: &str,
     ) -> Option<Timestamp> {
-        let now = self.clock.now();
+        let now = at;
         self.note_end(credential, status, head);
         let authorised = credential.token.is_some();
         let mut words = rate_words(head, now);
@@ -148,7 +150,18 @@ impl Http {
         if credential.token.is_none() {
             return;
         }
-        let ends = text_of(head, &TOKEN_ENDS).and_then(token_end);
+        let ends = match head.contains_key(&TOKEN_ENDS) {
+            true => {
+                let read = text_of(head, &TOKEN_ENDS).and_then(token_end);
+                if read.is_none() {
+                    // An end that cannot be read is not the same as none.
+                    tracing::warn!("the forge told the end of a token in an unknown way");
+                    return;
+                }
+                read
+            }
+            false => None,
+        };
         // Only a whole answer without the header says that there is no end.
         if ends.is_none() && !status.is_success() {
             return;
