@@ -81,7 +81,7 @@ async fn taken(
         Hint::Nothing => "nothing",
         Hint::Branch => {
             if let Some(poller) = &hooks.poller {
-                poller.poke();
+                poller.hint();
             }
             "branch"
         }

@@ -11,6 +11,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use nixfleet_core::update::HINTS_APART;
+
 use super::{Fetched, Source};
 use crate::clock::Clock;
 
@@ -32,6 +34,7 @@ pub struct Poll {
 #[derive(Clone, Debug)]
 pub struct Poller {
     poke: Arc<Notify>,
+    hint: Arc<Notify>,
     progress: watch::Receiver<Progress>,
 }
 
@@ -53,6 +56,7 @@ impl Poller {
         cancelled: CancellationToken,
     ) -> Self {
         let poke = Arc::new(Notify::new());
+        let hint = Arc::new(Notify::new());
         let (progress, watcher) = watch::channel(Progress::default());
         let task = Task {
             source: Arc::new(Mutex::new(source)),
@@ -61,10 +65,12 @@ impl Poller {
             readings,
             progress,
             poke: Arc::clone(&poke),
+            hint: Arc::clone(&hint),
         };
         tokio::spawn(cancelled.run_until_cancelled_owned(task.run()));
         Self {
             poke,
+            hint,
             progress: watcher,
         }
     }
@@ -73,6 +79,12 @@ impl Poller {
     /// during a reading leads to another, because that reading may already have looked.
     pub fn poke(&self) {
         self.poke.notify_one();
+    }
+
+    /// Somebody outside says that a reading may find something: like [`Poller::poke`], but not more
+    /// often than every [`HINTS_APART`], because such words can be repeated by anybody.
+    pub fn hint(&self) {
+        self.hint.notify_one();
     }
 
     /// Asks for a reading at once and waits until one that began after this call was delivered.
@@ -95,10 +107,12 @@ struct Task {
     readings: mpsc::Sender<Poll>,
     progress: watch::Sender<Progress>,
     poke: Arc<Notify>,
+    hint: Arc<Notify>,
 }
 
 impl Task {
     async fn run(self) {
+        let mut hinted: Option<Instant> = None;
         loop {
             let began = Instant::now();
             let started = self.clock.now();
@@ -114,7 +128,16 @@ impl Task {
             tokio::select! {
                 () = sleep_until(began + self.ttl) => {}
                 () = self.poke.notified() => {}
+                () = self.hinted(hinted) => hinted = Some(Instant::now()),
             }
+        }
+    }
+
+    /// A hint, and long enough after the last one.
+    async fn hinted(&self, last: Option<Instant>) {
+        self.hint.notified().await;
+        if let Some(last) = last {
+            sleep_until(last + HINTS_APART).await;
         }
     }
 

@@ -69,6 +69,28 @@ async fn pokes_are_joined_and_readings_never_overlap() {
     assert_eq!(most.load(Ordering::SeqCst), 1);
 }
 
+/// Whoever repeats a signed message does not make the server ask the forge again and again; a person
+/// does not wait for that.
+#[tokio::test]
+async fn hints_are_kept_apart_and_hold_up_no_person() {
+    let web = Web::start(|_| answer(404, &[], b"")).await;
+    let url = format!("http://{}/", web.address());
+    let source = Source::VersionJson(Box::new(VersionJsonSource::new(&url).unwrap()));
+    let (poller, mut readings, _cancelled) = start(source, LONG);
+    readings.recv().await.unwrap();
+    poller.hint();
+    // Positive control: the first hint leads to a reading.
+    readings.recv().await.unwrap();
+    for _ in 0..100 {
+        poller.hint();
+        tokio::task::yield_now().await;
+    }
+    assert!(poller.refresh().await);
+    assert!(poller.refresh().await);
+    let all = web.requests().len();
+    assert!((4..=5).contains(&all), "{all} readings for 101 hints");
+}
+
 #[tokio::test]
 async fn polling_goes_on_by_itself_and_ends_when_cancelled() {
     let web = Web::start(|_| answer(404, &[], b"")).await;
