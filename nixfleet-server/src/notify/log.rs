@@ -52,9 +52,10 @@ pub trait DeliveryLog: Send + Sync {
     /// Keeps one.
     fn record(&self, attempt: Attempt) -> BoxFuture<'_, ()>;
 
-    /// What a channel still owes, the oldest first, at most so many; none where nothing is stored.
-    fn owed(&self, _channel: &'static str, _most: usize) -> BoxFuture<'_, Vec<Owed>> {
-        std::future::ready(Vec::new()).boxed()
+    /// What a channel still owes, the oldest first, at most so many; an empty list where nothing
+    /// is stored, and nothing if that cannot be found out now.
+    fn owed(&self, _channel: &'static str, _most: usize) -> BoxFuture<'_, Option<Vec<Owed>>> {
+        std::future::ready(Some(Vec::new())).boxed()
     }
 }
 

@@ -1,6 +1,9 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
+
 use nixfleet_core::notice::NoticeKind;
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -399,6 +402,8 @@ async fn what_ended_in_between_is_told_again() {
 #[derive(Default)]
 struct Shelf {
     owed: Mutex<Vec<Owed>>,
+    /// So many times more it cannot be read.
+    stuck: AtomicUsize,
     delivered: MemoryLog,
 }
 
@@ -409,12 +414,39 @@ impl DeliveryLog for Shelf {
         self.delivered.record(attempt)
     }
 
-    fn owed(&self, channel: &'static str, most: usize) -> BoxFuture<'_, Vec<Owed>> {
+    fn owed(&self, channel: &'static str, most: usize) -> BoxFuture<'_, Option<Vec<Owed>>> {
+        let fewer = |left: usize| left.checked_sub(1);
+        if self.stuck.fetch_update(SeqCst, SeqCst, fewer).is_ok() {
+            return Box::pin(std::future::ready(None));
+        }
         let owed = self.owed.lock().unwrap();
         let own = owed.iter().filter(|one| one.channel == channel);
         let own: Vec<Owed> = own.take(most).cloned().collect();
-        Box::pin(std::future::ready(own))
+        Box::pin(std::future::ready(Some(own)))
     }
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_from_the_store_is_read_later() {
+    let receiver = Receiver::start().await;
+    let shelf = Arc::new(Shelf::default());
+    let kept: Arc<dyn DeliveryLog> = shelf.clone();
+    let (clock, stop) = (clock(), CancellationToken::new());
+    let channels = channels(&only_webhook(&receiver)).unwrap();
+    shelf.stuck.store(2, SeqCst);
+    let (notifier, delivering) = start(channels, &kept, &clock, rules(), Vec::new(), &stop);
+    // In the store alone: nobody hands it over, and nothing else happens.
+    let owed = notifier.owed(&notice("host-1")).unwrap();
+    shelf.owed.lock().unwrap().extend(owed);
+    let waited = tokio::time::timeout(Duration::from_secs(30), async {
+        while receiver.seen().is_empty() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    waited.await.unwrap();
+    assert_eq!(shelf.stuck.load(SeqCst), 0, "control: it was stuck");
+    stop.cancel();
+    assert_eq!(delivering.ended().await, []);
 }
 
 #[tokio::test]

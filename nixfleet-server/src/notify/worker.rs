@@ -50,11 +50,25 @@ impl Worker {
         let mut open = true;
         // Whether the store may hold what is not here.
         let mut unread = true;
+        // When to read it again, after it could not be read.
+        let mut again_at: Option<Instant> = None;
         let overflow = Arc::clone(&self.overflow);
         while open || !waiting.is_empty() {
             if unread && waiting.len() * 2 <= self.rules.queue {
-                unread = self.refill(&mut waiting).await;
+                unread = match self.refill(&mut waiting).await {
+                    Some(more) => more,
+                    None => {
+                        again_at = Some(Instant::now() + self.rules.pause);
+                        false
+                    }
+                };
             }
+            let reread = async {
+                match again_at {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
             let room = waiting.len() < self.rules.queue;
             let due = waiting.iter().map(|(due, _)| *due).min();
             let pause = async {
@@ -71,6 +85,10 @@ impl Worker {
                     None => open = false,
                 },
                 () = overflow.notified() => unread = true,
+                () = reread => {
+                    again_at = None;
+                    unread = true;
+                }
                 () = pause => {
                     let position = waiting.iter().position(|(at, _)| Some(*at) == due);
                     let Some((_, owed)) = position.and_then(|at| waiting.remove(at)) else {
@@ -94,8 +112,9 @@ impl Worker {
         waiting.into_iter().map(|(_, owed)| owed).collect()
     }
 
-    /// Takes from the store what nobody handed over; answers whether there may be more.
-    async fn refill(&mut self, waiting: &mut Waiting) -> bool {
+    /// Takes from the store what nobody handed over; answers whether there may be more, and
+    /// nothing if it could not be read.
+    async fn refill(&mut self, waiting: &mut Waiting) -> Option<bool> {
         while waiting.len() < self.rules.queue {
             let Ok(owed) = self.queue.try_recv() else {
                 break;
@@ -103,7 +122,7 @@ impl Worker {
             self.take_in(owed, waiting);
         }
         let most = self.rules.queue.saturating_mul(2);
-        let stored = self.log.owed(self.channel.name(), most).await;
+        let stored = self.log.owed(self.channel.name(), most).await?;
         let is_page = stored.len() == most;
         let mut added = false;
         for owed in stored {
@@ -112,13 +131,13 @@ impl Worker {
                 continue;
             }
             if waiting.len() >= self.rules.queue {
-                return true;
+                return Some(true);
             }
             remember(&mut self.fetched, owed.id.clone());
             waiting.push_back((Instant::now(), owed));
             added = true;
         }
-        is_page && added
+        Some(is_page && added)
     }
 
     fn take_in(&mut self, owed: Owed, waiting: &mut Waiting) {

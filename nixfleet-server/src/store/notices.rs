@@ -185,13 +185,14 @@ impl DeliveryLog for Store {
         .boxed()
     }
 
-    fn owed(&self, channel: &'static str, most: usize) -> BoxFuture<'_, Vec<Owed>> {
+    fn owed(&self, channel: &'static str, most: usize) -> BoxFuture<'_, Option<Vec<Owed>>> {
         async move {
             let most = u32::try_from(most).unwrap_or(u32::MAX);
-            self.owed_to(channel, most).await.unwrap_or_else(|error| {
+            let read = self.owed_to(channel, most).await;
+            read.inspect_err(|error| {
                 tracing::warn!(%error, channel, "what is still to be told cannot be read");
-                Vec::new()
             })
+            .ok()
         }
         .boxed()
     }

@@ -575,7 +575,7 @@ async fn what_is_owed_to_a_channel_that_is_gone_is_in_nobodys_way_and_not_kept_f
     assert_eq!(store.owed_to("webhook", 1).await.unwrap(), own[..1]);
     assert_eq!(store.owed_to("apprise", 5000).await.unwrap().len(), 1200);
     let log: &dyn DeliveryLog = &store;
-    assert_eq!(log.owed("webhook", 10).await, own);
+    assert_eq!(log.owed("webhook", 10).await.unwrap(), own);
     let late = Timestamp::from_seconds(2000) + Retention::default().events;
     while store.prune(late, Retention::default(), 200).await.unwrap() > 0 {}
     assert_eq!(store.owed_notices().await.unwrap(), own);
