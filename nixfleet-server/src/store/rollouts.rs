@@ -45,7 +45,7 @@ pub(super) fn last_of_each(batch: &[Record]) -> BTreeMap<RolloutId, usize> {
 
 /// Writes a rollout in place of the one with the same id.
 pub(super) async fn write(writing: &mut Writing, rollout: &Rollout) -> Result<(), StoreError> {
-    let open = !rollout.state.is_terminal();
+    let open = !rollout.is_over();
     let body = json(rollout)?;
     sqlx::query(
         "INSERT INTO rollouts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
@@ -60,7 +60,7 @@ pub(super) async fn write(writing: &mut Writing, rollout: &Rollout) -> Result<()
     .bind(sum(body.as_bytes()))
     .execute(&mut **writing)
     .await?;
-    if !open {
+    if rollout.state.is_terminal() {
         return Ok(());
     }
     for (host, run) in &rollout.hosts {
@@ -85,12 +85,10 @@ pub(super) async fn read(reading: &mut sqlx::SqliteConnection) -> Result<Vec<Bod
     let kept = i64::try_from(KEPT_ROLLOUTS).unwrap_or(i64::MAX);
     Ok(sqlx::query_as(
         "SELECT body, sum FROM (
-            SELECT id, created, body, sum FROM rollouts
-            WHERE open = 1 OR coalesce(iif(json_valid(body), json_extract(body, '$.revert_due'), 0), 0)
+            SELECT id, created, body, sum FROM rollouts WHERE open = 1
             UNION ALL
             SELECT * FROM (
-                SELECT id, created, body, sum FROM rollouts
-                WHERE open = 0 AND NOT coalesce(iif(json_valid(body), json_extract(body, '$.revert_due'), 0), 0)
+                SELECT id, created, body, sum FROM rollouts WHERE open = 0
                 ORDER BY since DESC, id DESC LIMIT ?)
          ) ORDER BY created, id",
     )
@@ -112,8 +110,7 @@ pub(super) async fn prune(
         "DELETE FROM rollouts WHERE id IN (
             SELECT id FROM (
                 SELECT id, since, row_number() OVER (ORDER BY since DESC, id DESC) AS place
-                FROM rollouts
-                WHERE open = 0 AND NOT coalesce(iif(json_valid(body), json_extract(body, '$.revert_due'), 0), 0))
+                FROM rollouts WHERE open = 0)
             WHERE place > ?1 AND (since < ?2 OR place > ?3)
             ORDER BY place DESC LIMIT ?4)",
     )
