@@ -120,6 +120,14 @@ export function until(end, now) {
  * @param {() => void} [done]
  */
 export function openHold(sheet, all, chosen, done = () => {}) {
+  // What was placed before something failed is not placed again.
+  /** @type {Set<string>} */
+  const placed = new Set();
+  const once = async (/** @type {string} */ what, /** @type {() => Promise<unknown>} */ place) => {
+    if (placed.has(what)) return;
+    await place();
+    placed.add(what);
+  };
   const hosts = [...all].sort((one, other) => one.hostname.localeCompare(other.hostname));
   sheet.open({
     title: "Hold hosts",
@@ -144,9 +152,10 @@ export function openHold(sheet, all, chosen, done = () => {}) {
       const named = values["hosts"] ?? [];
       const selector = one(values, "selector");
       if (named.length === 0 && selector === "") return "Choose at least one host, or write a selector.";
-      if (selector !== "") await holdBySelector(selector, one(values, "why"), lasting);
+      const why = one(values, "why");
+      if (selector !== "") await once(`selector ${selector}`, () => holdBySelector(selector, why, lasting));
       for (const host of named) {
-        await hold(host, one(values, "why"), lasting);
+        await once(`host ${host}`, () => hold(host, why, lasting));
       }
       sheet.close();
       done();
