@@ -131,6 +131,19 @@ impl Principal {
         }
     }
 
+    /// Whose the `Idempotency-Key`s of its requests are. A name of a token can be given again, to
+    /// somebody else: the answers of the old one are not theirs.
+    #[must_use]
+    pub fn owner_of_keys(&self) -> String {
+        match self {
+            Principal::ApiToken { hash, .. } => {
+                let digits = hex::encode(&hash.as_bytes()[..8]);
+                format!("{}@{digits}", self.label())
+            }
+            Principal::Session { .. } | Principal::Agent(_) => self.label(),
+        }
+    }
+
     /// Whether the table of roles grants this.
     #[must_use]
     pub fn may(&self, permission: Permission) -> bool {

@@ -190,7 +190,7 @@ impl Sent {
             &self.body,
         ];
         Ok(Asked {
-            principal: self.caller.label(),
+            principal: self.caller.owner_of_keys(),
             key: idempotency::key(&self.headers)?,
             request: idempotency::fingerprint(&parts),
             status,

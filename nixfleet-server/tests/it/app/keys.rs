@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use http::Method;
 use nixfleet_core::fleet::Record;
 use nixfleet_server::app::Replacements;
-use nixfleet_server::auth::Role;
+use nixfleet_server::auth::{CredentialStore, Role};
 use nixfleet_server::keyed::Taken;
 use nixfleet_server::notify::Owed;
 use nixfleet_server::persist::{Persist, PersistError};
@@ -265,6 +265,33 @@ async fn two_at_the_same_time_are_one_and_another_principal_is_another() {
         "{other:?}"
     );
     assert_eq!(audited(&world).await, before + 2);
+}
+
+/// The name of a token that was revoked may be given again; what its first holder asked for is not
+/// what the second gets.
+#[tokio::test]
+async fn the_next_token_of_the_same_name_has_keys_of_its_own() {
+    let world = world_with_hosts().await;
+    let first = world.client(Role::Operator).await;
+    let (path, body) = ("/api/v1/holds", json!({"selector": "@db", "why": "x"}));
+    let answer = keyed(&first, &Method::POST, path, &body, "once").await;
+    assert_eq!((answer.0, answer.2), (201, false));
+    let again = keyed(&first, &Method::POST, path, &body, "once").await;
+    assert_eq!((again.0, again.2), (201, true), "control");
+    let name = Role::Operator.as_str();
+    assert!(
+        world
+            .server
+            .store
+            .delete_token(name)
+            .await
+            .unwrap()
+            .is_some()
+    );
+    let second = world.client(Role::Operator).await;
+    let theirs = keyed(&second, &Method::POST, path, &body, "once").await;
+    assert_eq!((theirs.0, theirs.2), (201, false));
+    assert_ne!(theirs.1["id"], answer.1["id"]);
 }
 
 /// A journal that can be told to take its time.
