@@ -258,13 +258,13 @@ async fn commits_beside_the_branch_are_related_to_it() {
     assert_eq!((from_local[&head].ahead, from_local[&head].behind), (1, 2));
 }
 
-/// A git that writes down how it was called.
+/// A git that writes down how it was called: one write a call, because a housekeeping call that
+/// runs beside the others would otherwise come to stand in the middle of one of them.
 fn recording(repo: &Repo) -> (PathBuf, PathBuf) {
     let log = repo.path().with_file_name("calls");
     let program = repo.path().with_file_name("recording-git");
     let script = format!(
-        "#!/bin/sh\nfor word in \"$@\"; do printf '%s ' \"$word\"; done >> {0}\necho >> {0}\n\
-         env >> {0}.env\nexec git \"$@\"\n",
+        "#!/bin/sh\nprintf '%s \\n' \"$*\" >> {0}\nenv >> {0}.env\nexec git \"$@\"\n",
         log.display()
     );
     std::fs::write(&program, script).unwrap();
