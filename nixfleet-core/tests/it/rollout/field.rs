@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use nixfleet_core::agent::{AgentConfig, AgentCore, AgentEffect, AgentInput};
+use nixfleet_core::agent::{AgentConfig, AgentCore, AgentEffect, AgentInput, JobExit};
 use nixfleet_core::desired::{RemotePolicy, Snapshot as Desired};
 use nixfleet_core::fleet::{
     AuditRecord, Dispatch, Effect, Fleet, FleetConfig, Input, Reading, Record, Reply, Request,
@@ -89,6 +89,8 @@ pub struct Field {
     pub frames: Vec<(Timestamp, HostId, Op, CommandId, Option<Target>)>,
     /// What fails.
     pub fails: BTreeSet<(usize, Op)>,
+    /// What goes well, but leaves units failed.
+    pub degrades: BTreeSet<(usize, Op)>,
     /// What takes another time than usual.
     pub slow: BTreeMap<(usize, Op), Duration>,
     /// Who cannot connect.
@@ -152,6 +154,7 @@ impl Field {
             spawned: Vec::new(),
             frames: Vec::new(),
             fails: BTreeSet::new(),
+            degrades: BTreeSet::new(),
             slow: BTreeMap::new(),
             away: BTreeSet::new(),
             calls: 0,
@@ -511,6 +514,11 @@ impl Field {
             for (id, op) in over {
                 let well = !self.fails.contains(&(index, op));
                 self.machines[index].end(id, well);
+                if self.degrades.contains(&(index, op))
+                    && let Some(job) = self.machines[index].jobs.get_mut(&id)
+                {
+                    job.exit = Some(JobExit::Code(4));
+                }
                 if let Some(report) = self.machines[index].report(id) {
                     self.agent(
                         index,

@@ -608,6 +608,19 @@ async fn ended_rollouts_are_pruned_and_the_history_of_deploys_is_not() {
         "INSERT INTO deploys (command, host, seq, outcome, at) VALUES (zeroblob(16), 'web-1', 1, 'ok', 5)",
     )
     .await;
+    // The oldest of all has ended, but its revert is still to be asked for.
+    let owing = Rollout {
+        id: rollout_id(200),
+        state: RolloutState::Failed,
+        since: begun,
+        revert_wanted: true,
+        revert_due: true,
+        ..open.clone()
+    };
+    store
+        .commit(&[Record::Rollout(Box::new(owing.clone()))])
+        .await
+        .unwrap();
     let rows = async || store.rollouts_before(None, 10_000).await.unwrap().len();
     // Other old records go in the same rounds; only rollouts are counted.
     let prune = async |now, keep| {
@@ -617,7 +630,11 @@ async fn ended_rollouts_are_pruned_and_the_history_of_deploys_is_not() {
     };
     let keep = Retention::default();
     let before = store.load().await.unwrap();
-    assert_eq!(before.rollouts.len(), KEPT_ROLLOUTS + 1);
+    assert_eq!(before.rollouts.len(), KEPT_ROLLOUTS + 2);
+    assert!(
+        before.rollouts.contains(&owing),
+        "it is read back, however old"
+    );
     assert_eq!(
         prune(begun + DAY * 90, keep).await,
         0,
@@ -644,6 +661,19 @@ async fn ended_rollouts_are_pruned_and_the_history_of_deploys_is_not() {
     };
     assert_eq!(prune(begun, few).await, 25);
     assert_eq!(store.load().await.unwrap().rollouts, before.rollouts);
+    // Once it was asked for, it is one of the old ones.
+    let over = Rollout {
+        revert_due: false,
+        ..owing
+    };
+    store
+        .commit(&[Record::Rollout(Box::new(over))])
+        .await
+        .unwrap();
+    prune(begun + DAY * 90, keep).await;
+    assert!(store.find_rollout(rollout_id(200)).await.unwrap().is_some());
+    prune(begun + DAY * 10_000, keep).await;
+    assert_eq!(store.find_rollout(rollout_id(200)).await.unwrap(), None);
 }
 
 /// A database of schema version 3 has no budgets, and everything else of it is still believed.
