@@ -92,6 +92,10 @@ pub struct RunningSystem {
     pub configuration_revision: Option<ClaimedRevision>,
     /// Number of the profile generation.
     pub profile_number: Option<u64>,
+    /// Store path that the profile names, which is what the next boot starts: another one than
+    /// [`Self::path`] after a switch that failed between the two. `None` if the host does not tell.
+    #[serde(default)]
+    pub profile_path: Option<StorePath>,
     /// Store path of the booted system.
     pub booted_path: Option<StorePath>,
     /// Whether booted and current kernel, initrd or modules differ.
@@ -99,6 +103,15 @@ pub struct RunningSystem {
 }
 
 impl RunningSystem {
+    /// Whether the profile is known to name something else than this store path.
+    #[must_use]
+    pub fn profile_leads_away_from(&self, path: Option<&StorePath>) -> bool {
+        match (&self.profile_path, path) {
+            (Some(profile), Some(path)) => profile != path,
+            (None, _) | (_, None) => false,
+        }
+    }
+
     /// The commit it claims to be built from; `None` if it claims nothing, or no commit.
     #[must_use]
     pub fn claimed_commit(&self) -> Option<CommitRef> {

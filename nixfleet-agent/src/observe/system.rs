@@ -33,6 +33,8 @@ pub struct SystemFacts {
     pub agent_path: Option<String>,
     /// The number of the generation that runs.
     pub generation_number: Option<u64>,
+    /// The path that the profile leads to, which the next boot starts.
+    pub profile_path: Option<String>,
     /// The path it was booted into.
     pub booted_path: Option<String>,
     /// Kernel, initrd or kernel modules differ from the booted ones; `None` where this means
@@ -177,6 +179,7 @@ impl SystemObserver {
         let booted_path = self.paths.booted.as_deref().and_then(link_target);
         let generations = self.generations();
         SystemFacts {
+            profile_path: self.paths.profile.as_deref().and_then(link_target),
             generation_number: path
                 .as_ref()
                 .and_then(|path| self.number_of(path, &generations)),

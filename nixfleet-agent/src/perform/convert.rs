@@ -48,6 +48,7 @@ pub fn observation(seen: Observation, binary: &Binary) -> AgentObservation {
                 .configuration_revision
                 .and_then(|text| ClaimedRevision::from_text(&text)),
             profile_number: current,
+            profile_path: system.profile_path.as_deref().and_then(path_or_name),
             booted_path: system.booted_path.and_then(|path| path.parse().ok()),
             reboot_required: system.reboot_required.unwrap_or(false),
         },

@@ -116,6 +116,7 @@ fn facts() -> Facts {
             path: Some("/nix/store/a-system".into()),
             configuration_revision: Some(commit('a')),
             generation_number: Some(42),
+            profile_path: None,
             booted_path: Some("/nix/store/0-system".into()),
             reboot_required: true,
         }),

@@ -156,6 +156,7 @@ fn reporting(random: &mut Random, number: usize, age: usize, failed: bool) -> St
                 path: Some(parsed()),
                 configuration_revision: Some(commit(age).into()),
                 profile_number: Some(42),
+                profile_path: Some(parsed()),
                 booted_path: Some(parsed()),
                 reboot_required: false,
             }),

@@ -211,12 +211,19 @@ pub(super) fn rollback_target(
         };
     };
     let found = listed.iter().find(|generation| generation.number == wanted);
+    // It runs, but the next boot would start another one.
+    let profile_elsewhere = |generation: &Generation| {
+        let system = conditions.observation.system.as_ref();
+        system.is_some_and(|system| system.profile_leads_away_from(generation.path.as_ref()))
+    };
     match found.filter(|_| protocol == AgentProtocol::Commands) {
         None => Err(Refusal::about(
             RefusalCode::GenerationUnknown,
             wanted.to_string(),
         )),
-        Some(generation) if generation.current => Err(Refusal::new(RefusalCode::GenerationCurrent)),
+        Some(generation) if generation.current && !profile_elsewhere(generation) => {
+            Err(Refusal::new(RefusalCode::GenerationCurrent))
+        }
         Some(generation) => Ok(Some(generation.clone())),
     }
 }

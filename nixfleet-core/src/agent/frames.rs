@@ -287,6 +287,7 @@ fn facts(seen: &AgentObservation, deployed: Option<&Deployed>, journal: &Journal
                 .as_ref()
                 .map(ToString::to_string),
             generation_number: seen.system.profile_number,
+            profile_path: seen.system.profile_path.as_ref().map(ToString::to_string),
             booted_path: seen.system.booted_path.as_ref().map(ToString::to_string),
             reboot_required: seen.system.reboot_required,
         }),

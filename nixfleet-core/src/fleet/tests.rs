@@ -38,6 +38,8 @@ fn lock(letter: char) -> LockHash {
 enum Habit {
     Works,
     Fails,
+    /// After the profile was set and before anything was activated.
+    FailsLate,
     DoesNothing,
 }
 
@@ -152,6 +154,9 @@ impl World {
             }),
             system: RunningSystem {
                 path: Some(format!("/system/{}", self.system).parse().unwrap()),
+                profile_path: format!("/system/{}", self.history.last().unwrap())
+                    .parse()
+                    .ok(),
                 ..RunningSystem::default()
             },
             generations: self.generations(),
@@ -160,7 +165,8 @@ impl World {
     }
 
     fn generations(&self) -> Vec<crate::host::Generation> {
-        let last = self.history.len();
+        let runs = |letter: &char| *letter == self.system;
+        let current = self.history.iter().rposition(runs).map(|at| at + 1);
         let numbered = self.history.iter().zip(1u64..);
         numbered
             .map(|(letter, number)| crate::host::Generation {
@@ -168,7 +174,7 @@ impl World {
                 path: format!("/system/{letter}").parse().ok(),
                 commit: None,
                 created: None,
-                current: number == last as u64,
+                current: current.is_some_and(|current| number == current as u64),
             })
             .collect()
     }
@@ -333,7 +339,11 @@ impl World {
             } else {
                 Vec::new()
             };
-            let bad = habit == Habit::Fails || (op == Op::Test && failed);
+            if habit == Habit::FailsLate {
+                self.history.push(self.checkout);
+            }
+            let fails = matches!(habit, Habit::Fails | Habit::FailsLate);
+            let bad = fails || (op == Op::Test && failed);
             self.finish(id, JobExit::Code(i32::from(bad)), before, tests);
         }
     }

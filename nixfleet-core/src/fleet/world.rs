@@ -175,11 +175,18 @@ impl World for FleetWorld<'_> {
         };
         let same_path = before.path.is_some() && before.path == now.path;
         let same_number = before.generation.is_some() && before.generation == now.generation;
-        if same_path || (before.path.is_none() && same_number) {
+        // A switch that failed before it activated anything may have set the profile: the next boot
+        // would start what is to be left.
+        let system = host.record.observation.system.as_ref();
+        let profile_moved = system.is_some_and(|system| {
+            system.profile_leads_away_from(before.path.as_ref())
+                && system.profile_path != before.profile
+        });
+        if (same_path && !profile_moved) || (before.path.is_none() && same_number) {
             return WayBack::NotNeeded;
         }
         let mut listed = host.record.observation.generations.iter();
-        match listed.find(|one| !one.current && is_before(one)) {
+        match listed.find(|one| is_before(one) && (profile_moved || !one.current)) {
             Some(one) => WayBack::Generation(one.number),
             None => WayBack::Impossible("it does not list what it ran before any more"),
         }
@@ -202,6 +209,7 @@ fn standing(host: &Host) -> Standing {
     Standing {
         path: system.and_then(|system| system.path.clone()),
         generation: number.or(current.map(|one| one.number)),
+        profile: system.and_then(|system| system.profile_path.clone()),
     }
 }
 

@@ -246,7 +246,11 @@ fn rolled_back(command: &Command, after: &HostObservation) -> Judgement {
     let number = after.system.as_ref().and_then(|s| s.profile_number);
     let target = command.rollback.as_ref();
     if let Some(path) = target.and_then(|generation| generation.path.as_ref()) {
-        return if path == running {
+        let profile_elsewhere = after
+            .system
+            .as_ref()
+            .is_some_and(|system| system.profile_leads_away_from(Some(path)));
+        return if path == running && !profile_elsewhere {
             Ok(())
         } else {
             gap(GoalGap::NotRollbackTarget)

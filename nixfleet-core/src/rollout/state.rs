@@ -181,6 +181,9 @@ pub struct Standing {
     /// The number of its generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
+    /// The store path that its profile named, if it told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<StorePath>,
 }
 
 /// How far bringing a host back has got. At most once per host and rollout (law D14).

@@ -242,6 +242,9 @@ pub struct SystemFacts<T = String> {
     /// Number of the profile generation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation_number: Option<u64>,
+    /// Store path that the profile names: what the next boot starts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile_path: Option<T>,
     /// Store path of the booted system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub booted_path: Option<T>,

@@ -437,6 +437,7 @@ fn system<T: AsRef<str>>(
             .configuration_revision
             .and_then(|text| ClaimedRevision::from_text(text.as_ref())),
         profile_number: facts.generation_number,
+        profile_path: store_path("system.profile_path", facts.profile_path)?,
         booted_path: store_path("system.booted_path", facts.booted_path)?,
         reboot_required: facts.reboot_required,
     })

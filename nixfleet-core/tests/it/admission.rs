@@ -209,6 +209,26 @@ fn d13_a_rollback_goes_only_to_a_listed_generation_other_than_the_current_one() 
     );
     assert_eq!(target(Some(3)), Ok(Some(3)));
     assert_eq!(target(Some(5)), Err(RefusalCode::GenerationCurrent));
+    // What runs may be named when the next boot would start something else.
+    let current_one = |profile: &str| {
+        let mut world = World::fine_for(Op::Rollback);
+        world.identity.protocol = AgentProtocol::Commands;
+        let system = world.observation.system.get_or_insert_default();
+        system.profile_path = profile.parse().ok();
+        for one in &mut world.observation.generations {
+            one.path = format!("/nix/store/system-{}", one.number).parse().ok();
+        }
+        let mut request = request(Op::Rollback, person());
+        request.args.generation = Some(5);
+        admit(&request, &world.conditions())
+            .map(|admitted| admitted.rollback().map(|g| g.number))
+            .map_err(|refusal| refusal.code)
+    };
+    assert_eq!(current_one("/nix/store/system-6"), Ok(Some(5)));
+    assert_eq!(
+        current_one("/nix/store/system-5"),
+        Err(RefusalCode::GenerationCurrent)
+    );
     assert_eq!(target(Some(9)), Err(RefusalCode::GenerationUnknown));
     assert_eq!(
         refusal(Op::Rollback, |w, _| {

@@ -15,6 +15,7 @@ const VERSIONS: &[(i64, &str, &str)] = &[
     (3, "updates", include_str!("../../migrations/sqlite/0003_updates.sql")),
     (4, "forge", include_str!("../../migrations/sqlite/0004_forge.sql")),
     (5, "idempotency", include_str!("../../migrations/sqlite/0005_idempotency.sql")),
+    (6, "profile", include_str!("../../migrations/sqlite/0006_profile.sql")),
 ];
 
 /// Brings the schema to the newest version.

@@ -81,6 +81,7 @@ fn the_version_program_runs_only_when_the_system_changed() {
         assert_eq!(facts.configuration_revision.as_deref(), Some("rev1"));
         // The profile names 42, but 41 is what runs.
         assert_eq!(facts.generation_number, Some(41));
+        assert_eq!(facts.profile_path, Some(two.display().to_string()));
         assert_eq!(facts.reboot_required, Some(false));
         let numbers: Vec<u64> = facts.generations.iter().map(|g| g.number).collect();
         assert_eq!(numbers, [42, 41]);

@@ -110,3 +110,46 @@ fn d14_nothing_is_proven_of_a_host_that_is_away_or_was_not_heard_of_since_the_st
         "it registered again"
     );
 }
+
+#[test]
+fn d14_a_profile_that_a_failed_switch_left_on_the_target_is_set_back() {
+    let mut world = current();
+    let before = standing(&world);
+    world.remote('b');
+    world.run(Op::Pull);
+    world.switch = Habit::Fails;
+    assert_eq!(world.run(Op::Switch), Phase::Error);
+    assert_eq!(
+        way_back(&world, &before),
+        WayBack::NotNeeded,
+        "nothing was set"
+    );
+
+    world.switch = Habit::FailsLate;
+    assert_eq!(world.run(Op::Switch), Phase::Error);
+    let after = standing(&world);
+    assert_eq!(after.path, before.path, "it still runs what it ran");
+    let WayBack::Generation(running) = way_back(&world, &before) else {
+        panic!("the next boot would start the target");
+    };
+    assert_eq!(
+        way_back(&world, &after),
+        WayBack::NotNeeded,
+        "it was so before"
+    );
+    let args = crate::lifecycle::CommandArgs {
+        generation: Some(running),
+        ..Default::default()
+    };
+    let id = world.fresh_id();
+    let request = Dispatch {
+        args,
+        ..Dispatch::new(Op::Rollback, vec![(host(), id)])
+    };
+    world.request(Request::Dispatch(request));
+    world.run_jobs();
+    world.pass(60);
+    assert_eq!(world.last_phase(), Phase::Success);
+    assert_eq!(way_back(&world, &before), WayBack::NotNeeded);
+    assert_eq!(standing(&world), before);
+}

@@ -171,6 +171,7 @@ impl World for PlainWorld<'_> {
         Standing {
             path: None,
             generation: Some(BEFORE),
+            profile: None,
         }
     }
 

@@ -152,6 +152,23 @@ fn a_rollback_is_done_when_the_target_runs() {
         }),
         Verdict::NotReached(GoalGap::NotRollbackTarget)
     );
+    // It runs the target, and the next boot would start another one.
+    let profile = |name: Option<&'static str>| {
+        move |after: &mut HostObservation| {
+            after.system.as_mut().unwrap().profile_path = name.map(path);
+        }
+    };
+    assert_eq!(
+        verdict_after(Op::Rollback, profile(Some("elsewhere"))),
+        Verdict::NotReached(GoalGap::NotRollbackTarget)
+    );
+    let runs = World::new(Op::Rollback, Commands).after().system.unwrap();
+    assert_eq!(
+        verdict_after(Op::Rollback, |after| {
+            after.system.as_mut().unwrap().profile_path = runs.path.clone();
+        }),
+        Verdict::Reached
+    );
 }
 
 #[test]

@@ -187,6 +187,7 @@ impl World for Hosts {
         Standing {
             path: None,
             generation: Some(7),
+            profile: None,
         }
     }
 

@@ -163,6 +163,7 @@ impl Machine {
                 path: self.path.clone(),
                 configuration_revision: self.claim.clone(),
                 profile_number: Some(last),
+                profile_path: None,
                 booted_path: None,
                 reboot_required: self.reboot_required,
             },

@@ -102,6 +102,7 @@ fn system(running: &RunningSystem) -> SystemFacts {
             .as_ref()
             .map(ToString::to_string),
         generation_number: running.profile_number,
+        profile_path: running.profile_path.as_ref().map(|path| path.to_string()),
         booted_path: running.booted_path.as_ref().map(|path| path.to_string()),
         reboot_required: running.reboot_required,
     }

@@ -81,6 +81,8 @@ pub(super) struct HostRow {
     settings: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     update_policy: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile_path: Option<String>,
     /// From the table of presence: absent for a host that was never seen.
     #[serde(skip)]
     online: Option<bool>,
@@ -100,7 +102,7 @@ pub(super) async fn write(
     sqlx::query(
         "REPLACE INTO hosts VALUES (
             ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-            ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(row.id)
     .bind(row.added)
@@ -163,6 +165,7 @@ pub(super) async fn write(
     .bind(row.sum)
     .bind(row.settings)
     .bind(row.update_policy)
+    .bind(row.profile_path)
     .execute(&mut **writing)
     .await?;
     Ok(())
@@ -230,6 +233,7 @@ impl TryFrom<&HostRecord> for HostRow {
             system_path: system.and_then(|system| text(system.path.as_ref())),
             system_revision: system.and_then(|system| text(system.configuration_revision.as_ref())),
             profile_number: system.and_then(|system| system.profile_number.map(number)),
+            profile_path: system.and_then(|system| text(system.profile_path.as_ref())),
             booted_path: system.and_then(|system| text(system.booted_path.as_ref())),
             reboot_required: system.map(|system| system.reboot_required),
             failed_units: observation.failed_units.as_ref().map(json).transpose()?,

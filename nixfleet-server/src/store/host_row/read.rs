@@ -74,6 +74,7 @@ impl HostRow {
                 path: maybe(self.system_path.as_deref())?,
                 configuration_revision: maybe(self.system_revision.as_deref())?,
                 profile_number: self.profile_number.map(count).transpose()?,
+                profile_path: maybe(self.profile_path.as_deref())?,
                 booted_path: maybe(self.booted_path.as_deref())?,
                 reboot_required,
             }),

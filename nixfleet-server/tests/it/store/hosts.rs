@@ -96,15 +96,17 @@ fn system() -> impl Strategy<Value = RunningSystem> {
         of(some_path()),
         of(claim()),
         of(below_2_63()),
-        of(some_path()),
+        (of(some_path()), of(some_path())),
         any::<bool>(),
     )
         .prop_map(
-            |(path, configuration_revision, profile_number, booted_path, reboot_required)| {
+            |(path, configuration_revision, profile_number, paths, reboot_required)| {
+                let (profile_path, booted_path) = paths;
                 RunningSystem {
                     path,
                     configuration_revision,
                     profile_number,
+                    profile_path,
                     booted_path,
                     reboot_required,
                 }
