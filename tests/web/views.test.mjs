@@ -365,9 +365,17 @@ test("beside the fleet stands what is under way, and the last one that went wron
   assert.deepEqual(ids([rollout], rollout.id), [rollout.id], "what is under way stays");
 });
 
+test("a rollout tells who was not reached, and estimates only what it can", () => {
+  const past = textOf(rolloutView(/** @type {any} */ (fixtures.PAST_ROLLOUT), name, true));
+  assert.match(past, /1 failed, 2 cancelled/);
+  assert.match(past, /pull: not reached/);
+  assert.match(textOf(rolloutView(rollout, name, false)), /about 21 min left/);
+  assert.doesNotMatch(textOf(rolloutView({ ...rollout, estimate_seconds: 0 }, name, false)), /left$|about/);
+});
+
 test("the bar of a rollout shows how it ended", () => {
   const bar = (/** @type {any} */ one) => findAll(rolloutView(one, name, false), (model) => model.tag === "progress")[0]?.attributes;
-  assert.deepEqual([bar(fixtures.PAST_ROLLOUT)?.["data-status"], bar(fixtures.PAST_ROLLOUT)?.["value"]], ["error", "1"], "not full: two had no turn");
+  assert.deepEqual([bar(fixtures.PAST_ROLLOUT)?.["data-status"], bar(fixtures.PAST_ROLLOUT)?.["value"]], ["error", "1"], "not full: two were cancelled");
   assert.equal(bar(rollout)?.["data-status"], "outdated", "one has failed, and it goes on");
   const good = { ...rollout, totals: { ...rollout.totals, failed: 0 } };
   assert.equal(bar(good)?.["data-status"], "working");

@@ -25,11 +25,12 @@ impl Rollout {
             return false;
         }
         let why = self.message.as_deref().unwrap_or("it was stopped");
-        let no_turn = format!("the rollout ended before its turn: {why}");
         for run in self.hosts.values_mut() {
             if run.state == HostStage::Waiting {
+                let begun = run.command.and(self.plan.ops.get(run.stage));
+                let missed = begun.map_or("turn", |op| op.name());
                 run.state = HostStage::Cancelled;
-                run.message = Some(no_turn.clone());
+                run.message = Some(format!("the rollout ended before its {missed}: {why}"));
                 run.wait = None;
                 run.since = now;
             }

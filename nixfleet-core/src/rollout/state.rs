@@ -72,7 +72,7 @@ pub enum HostStage {
     Failed,
     /// It was left out on the way.
     Skipped,
-    /// The rollout ended before its turn.
+    /// The rollout ended before its turn, or between two of its stages.
     Cancelled,
 }
 

@@ -65,7 +65,7 @@ pub struct RolloutTotals {
     pub failed: usize,
     /// Hosts that were left out, from the beginning or on the way.
     pub skipped: usize,
-    /// Hosts that had no turn.
+    /// Hosts before whose turn, or between two of whose stages, it ended.
     pub cancelled: usize,
     /// Hosts that run a command of it.
     pub in_flight: usize,

@@ -114,8 +114,9 @@ function progress({ totals, state }) {
 function remaining(rollout) {
   const wave = rollout.waves > 1 ? `, wave ${rollout.wave + 1} of ${rollout.waves}` : "";
   const stage = rollout.stage_now ? `, ${rollout.stage_now}` : "";
+  // What takes longer than it did on average so far has no estimate.
   const left =
-    rollout.estimate_seconds === undefined ? "" : `, about ${lasting(rollout.estimate_seconds)} left`;
+    !rollout.estimate_seconds ? "" : `, about ${lasting(rollout.estimate_seconds)} left`;
   return `${wave}${stage}${left}`;
 }
 

@@ -25,7 +25,7 @@ export const HOST_STATES = {
   done: { name: "done", status: "ok" },
   failed: { name: "failed", status: "error" },
   skipped: { name: "left out", status: "unknown" },
-  cancelled: { name: "had no turn", status: "unknown" },
+  cancelled: { name: "not reached", status: "unknown" },
 };
 
 /** @type {Record<string, string>} */
@@ -138,7 +138,7 @@ export function progressText(rollout) {
     running > 0 ? `${running} in flight` : "",
     failed > 0 ? `${failed} failed` : "",
     skipped > 0 ? `${skipped} left out` : "",
-    cancelled > 0 ? `${cancelled} had no turn` : "",
+    cancelled > 0 ? `${cancelled} cancelled` : "",
   ];
   return parts.filter((part) => part !== "").join(", ");
 }

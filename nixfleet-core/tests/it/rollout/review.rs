@@ -278,3 +278,26 @@ fn d14_a_rollback_that_leaves_units_failed_is_one_that_went_back() {
     let phase = field.fleet.command(told).unwrap().phase;
     assert_eq!(phase, Phase::Degraded, "control");
 }
+
+/// Who has pulled had a turn: what it missed is named.
+#[test]
+fn a_host_that_is_cancelled_between_two_stages_is_told_which_one_it_missed() {
+    for (canaries, missed) in [(Canaries::None, "switch"), (Canaries::Count(1), "turn")] {
+        let mut field = Field::new(3);
+        field.remote(2);
+        field.fails.insert((0, Op::Switch));
+        let policy = Policy {
+            canaries,
+            barrier: true,
+            max_in_flight: InFlight::Count(1),
+            ..policy(RollBack::None)
+        };
+        start(&mut field, policy);
+        field.run_until_it(7200, |field| field.rollout().state.is_terminal());
+        let run = &field.rollout().hosts[&host(2)];
+        assert_eq!(run.state, HostStage::Cancelled, "{run:?}");
+        let told = run.message.clone().unwrap();
+        let wanted = format!("the rollout ended before its {missed}: ");
+        assert!(told.starts_with(&wanted), "{told}");
+    }
+}
