@@ -37,6 +37,15 @@ pub enum ActionClass {
 }
 
 impl ActionClass {
+    /// Whether a rollout can be of this class; the others go by the operation.
+    #[must_use]
+    pub const fn is_of_updates(self) -> bool {
+        match self {
+            ActionClass::Routine | ActionClass::Security => true,
+            ActionClass::Rollback | ActionClass::Reboot | ActionClass::Test => false,
+        }
+    }
+
     /// Every class.
     pub const ALL: [ActionClass; 5] = [
         ActionClass::Routine,

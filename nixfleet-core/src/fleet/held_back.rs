@@ -8,7 +8,7 @@ use super::turn::Turn;
 use super::{AuditRecord, Fleet, HostRecord, Record};
 use crate::history::PrefixMatch;
 use crate::host::Hold;
-use crate::ids::{CommandId, CommitId, CommitRef};
+use crate::ids::{CommandId, CommitId, CommitRef, RolloutId};
 use crate::lifecycle::{Command, Target};
 use crate::time::Timestamp;
 
@@ -50,6 +50,19 @@ impl Fleet {
         if let Some(target) = left {
             let why = format!("{host} was rolled back from it");
             self.put_in_quarantine(turn, &actor, target, &why, now);
+            let at_work: Vec<RolloutId> = self
+                .rollouts
+                .values()
+                .filter(|one| !one.state.is_terminal())
+                .filter(|one| one.target.is_some_and(|own| own.commit == target.commit))
+                .map(|one| one.id)
+                .collect();
+            for id in at_work {
+                self.with_rollout(turn, id, now, |rollout, _| {
+                    rollout.was_rolled_back(&host);
+                    Vec::new()
+                });
+            }
         }
         let desired = Target::desired(&self.desired.remote).map(|desired| desired.commit);
         let Some(own) = self.hosts.get_mut(&host) else {
@@ -80,12 +93,20 @@ impl Fleet {
     }
 
     /// What the host ran when the command started: by its deployment record, if that is about the
-    /// system that ran, else by its list of generations.
+    /// system that ran, else by its list of generations. A rollback to what ran leaves what the
+    /// profile named.
     pub(super) fn left_by(&self, command: &Command) -> Option<CommitRef> {
         let ran = command.baseline.system_path.as_ref();
+        let back_to = command.rollback.as_ref().and_then(|one| one.path.as_ref());
+        let stays = ran.is_some() && ran == back_to;
+        let ran = if stays {
+            command.baseline.profile_path.as_ref()
+        } else {
+            ran
+        };
         let deployed = command.baseline.deployed.as_ref().filter(|deployed| {
             let path = deployed.store_path.as_ref();
-            path.is_none() || ran.is_none() || path == ran
+            !stays && (path.is_none() || ran.is_none() || path == ran)
         });
         let by_record = deployed.and_then(|deployed| deployed.commit);
         let by_list = || {

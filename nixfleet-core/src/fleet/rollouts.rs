@@ -424,7 +424,7 @@ impl Fleet {
     }
 
     /// Lets one rollout work, and does what it wants; what changed is told and stored.
-    fn with_rollout(
+    pub(super) fn with_rollout(
         &mut self,
         turn: &mut Turn,
         id: RolloutId,

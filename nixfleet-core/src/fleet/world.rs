@@ -180,6 +180,7 @@ impl World for FleetWorld<'_> {
         let system = host.record.observation.system.as_ref();
         let profile_moved = system.is_some_and(|system| {
             system.profile_leads_away_from(before.path.as_ref())
+                && before.profile.is_some()
                 && system.profile_path != before.profile
         });
         if (same_path && !profile_moved) || (before.path.is_none() && same_number) {

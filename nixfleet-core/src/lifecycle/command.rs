@@ -67,6 +67,9 @@ pub struct Baseline {
     pub deployed: Option<Deployed>,
     /// Store path of the running system.
     pub system_path: Option<StorePath>,
+    /// Store path that the profile named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile_path: Option<StorePath>,
     /// The agent's binary.
     pub binary: AgentBinary,
     /// Whether the agent was not the version this server expects.
@@ -88,6 +91,10 @@ impl Baseline {
             repo: observation.repo,
             deployed: observation.deployed.clone(),
             system_path: observation.system.as_ref().and_then(|s| s.path.clone()),
+            profile_path: observation
+                .system
+                .as_ref()
+                .and_then(|s| s.profile_path.clone()),
             binary: observation.binary.clone(),
             agent_update_due: conditions.agent == Status::Error,
             failed_units: observation.failed_units.clone(),

@@ -239,6 +239,20 @@ fn inferred_system(command: &Command, after: &HostObservation) -> Judgement {
     }
 }
 
+/// Whether the next boot would undo the rollback. A profile that had nothing to do with what ran, and
+/// still has not, is none that the host's commands keep.
+fn profile_left_elsewhere(command: &Command, target: &StorePath, after: &HostObservation) -> bool {
+    let Some(system) = &after.system else {
+        return false;
+    };
+    let before = &command.baseline;
+    let ran = before.system_path.as_ref();
+    let kept = system.profile_path != before.profile_path
+        || before.profile_path.as_ref() == ran
+        || ran == Some(target);
+    kept && system.profile_leads_away_from(Some(target))
+}
+
 fn rolled_back(command: &Command, after: &HostObservation) -> Judgement {
     let Some(running) = running_path(after) else {
         return waiting_for_facts();
@@ -246,11 +260,7 @@ fn rolled_back(command: &Command, after: &HostObservation) -> Judgement {
     let number = after.system.as_ref().and_then(|s| s.profile_number);
     let target = command.rollback.as_ref();
     if let Some(path) = target.and_then(|generation| generation.path.as_ref()) {
-        let profile_elsewhere = after
-            .system
-            .as_ref()
-            .is_some_and(|system| system.profile_leads_away_from(Some(path)));
-        return if path == running && !profile_elsewhere {
+        return if path == running && !profile_left_elsewhere(command, path, after) {
             Ok(())
         } else {
             gap(GoalGap::NotRollbackTarget)

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::policy::{Canaries, InFlight, Offline, Policy};
 use super::table::pipeline;
 use crate::host::{Actor, Hold, Presence};
-use crate::ids::{HostId, PlanId, RolloutId};
+use crate::ids::{CommitId, HostId, PlanId, RolloutId};
 use crate::lifecycle::Target;
 use crate::op::{Op, Performer};
 use crate::selector::Selector;
@@ -225,6 +225,9 @@ pub enum PlanError {
         "the target has no lock hash: name one, or leave the target away for the desired state"
     )]
     NoLock,
+    /// The lock of the target is not the one of its commit.
+    #[error("flake.lock of {0} has another hash: name that one, or leave the target away")]
+    ForeignLock(CommitId),
     /// The target is quarantined.
     #[error("the target is quarantined ({0}): wait for a newer commit, or lift the quarantine")]
     Quarantined(String),
@@ -254,6 +257,7 @@ impl PlanError {
             PlanError::NoCanary(_) => "no-canary",
             PlanError::NoTarget => "no-target",
             PlanError::NoLock => "no-lock",
+            PlanError::ForeignLock(_) => "foreign-lock",
             PlanError::Quarantined(_) => "quarantined",
             PlanError::Policy(_) => "bad-policy",
             PlanError::Occupied { .. } => "occupied",
@@ -275,6 +279,12 @@ pub fn plan(ask: &Ask, context: &PlanContext<'_>) -> Result<Plan, PlanError> {
         let target = ask.target.or(context.desired).ok_or(PlanError::NoTarget)?;
         if target.lock.is_none() {
             return Err(PlanError::NoLock);
+        }
+        if context
+            .desired
+            .is_some_and(|desired| desired.commit == target.commit && desired.lock != target.lock)
+        {
+            return Err(PlanError::ForeignLock(target.commit));
         }
         Some(target)
     };
@@ -345,6 +355,9 @@ impl Plan {
     }
 }
 
+/// The most operations that a pipeline may name.
+const MOST_OPS: usize = 32;
+
 fn ops_of(ask: &Ask) -> Result<Vec<Op>, PlanError> {
     let ops = match &ask.kind {
         AskKind::Rollout => {
@@ -367,6 +380,9 @@ fn ops_of(ask: &Ask) -> Result<Vec<Op>, PlanError> {
     if ops.is_empty() {
         return Err(PlanError::Policy("it has no stage"));
     }
+    if ops.len() > MOST_OPS {
+        return Err(PlanError::Policy("it has more than 32 operations"));
+    }
     if let Some(other) = ops.iter().find(|op| !belongs(**op)) {
         return Err(PlanError::NotOnHosts(other.name()));
     }
@@ -387,6 +403,9 @@ fn check_policy(policy: &Policy) -> Result<(), PlanError> {
         (_, Canaries::Hosts(hosts)) if hosts.is_empty() => "canaries names no host",
         (_, Canaries::Count(0)) => "canaries counts no host; write \"none\"",
         (_, _) if policy.soak_seconds > week => "soak_seconds is at most a week",
+        (_, _) if !policy.class.is_of_updates() => {
+            "class is routine or security: windows know the other classes by what is done"
+        }
         (_, _) => return Ok(()),
     };
     Err(PlanError::Policy(problem))
@@ -465,6 +484,25 @@ fn skip(
     }
 }
 
+/// A host that is away, as one that does not take part.
+fn not_connected<'c>(
+    context: &'c PlanContext<'_>,
+) -> impl Fn(&Candidate<'_>) -> Option<SkippedHost> + 'c {
+    |one| {
+        let (reason, subject) = match one.presence {
+            presence if context.is_connected(presence) => return None,
+            Presence::Online => return None,
+            Presence::NeverSeen => (SkipReason::NeverSeen, None),
+            Presence::Offline { since } => (SkipReason::Offline, Some(since.to_rfc3339())),
+        };
+        Some(SkippedHost {
+            host: one.host.clone(),
+            reason,
+            subject,
+        })
+    }
+}
+
 fn wave(hosts: &[&Candidate<'_>], canary: bool) -> PlannedWave {
     PlannedWave {
         hosts: hosts.iter().map(|one| one.host.clone()).collect(),
@@ -515,7 +553,15 @@ fn canaries(
                 let is = |one: &&Candidate<'_>| one.host == &skipped.host && one.canary;
                 was_canary(&skipped.host) || context.hosts.iter().any(|one| is(&one))
             });
-            let left_out: Vec<SkippedHost> = left_out.cloned().collect();
+            let mut left_out: Vec<SkippedHost> = left_out.cloned().collect();
+            // "Everybody" asks for a marked host that is away, too.
+            if ask.hosts == Targets::All {
+                let away = context.hosts.iter();
+                left_out.extend(
+                    away.filter(|one| one.canary)
+                        .filter_map(not_connected(context)),
+                );
+            }
             if chosen.is_empty() && !left_out.is_empty() {
                 return Err(PlanError::NoCanary(told(&left_out)));
             }

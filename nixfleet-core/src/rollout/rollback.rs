@@ -47,6 +47,16 @@ impl Rollout {
         any
     }
 
+    /// A person has rolled a host back that was done: it does not run the target any more.
+    pub fn was_rolled_back(&mut self, host: &HostId) {
+        if let Some(run) = self.hosts.get_mut(host)
+            && run.state == HostStage::Done
+            && run.rolled_back.is_none()
+        {
+            run.rolled_back = Some(RolledBack::Done);
+        }
+    }
+
     /// Whether a host could be brought back that was not yet.
     #[must_use]
     pub fn can_roll_back(&self) -> bool {
@@ -164,6 +174,12 @@ impl Rollout {
             // Said of evidence that has just been found fresh.
             May::Already => self.set_back(host, RolledBack::NotNeeded, now),
             May::Never(why) => self.set_back(host, RolledBack::NotPossible(why), now),
+            // Who holds a host wants it left alone, and the others must not wait for that to end.
+            May::Wait(wait) if wait.code == super::WaitCode::Held => {
+                let by = wait.subject.map(|by| format!(" ({by})"));
+                let why = format!("it is held{}", by.unwrap_or_default());
+                self.set_back(host, RolledBack::NotPossible(why), now);
+            }
             May::Wait(wait) => {
                 if let Some(why) = self.wait_to_go_back(host, wait, now) {
                     self.set_back(host, RolledBack::NotPossible(why), now);

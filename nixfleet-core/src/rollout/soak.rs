@@ -42,12 +42,7 @@ impl Rollout {
                 Health::Good => {}
                 Health::Gap(why) => gap = Some(format!("{host}: {why}")),
                 Health::Bad(why) => {
-                    let why = format!("canary {host} shows bad evidence: {why}");
-                    if let Some(run) = self.hosts.get_mut(host) {
-                        run.state = HostStage::Failed;
-                        run.message = Some(why.clone());
-                    }
-                    self.halt(Stop::CanaryFailed, &why);
+                    self.canary_is_bad(host, &why);
                     return true;
                 }
             }
@@ -81,5 +76,40 @@ impl Rollout {
         self.soak = Some(soak);
         self.mark_later_waves(wait, now);
         false
+    }
+
+    /// Whether a canary shows bad evidence although its soak is over: nobody else starts on the
+    /// strength of it.
+    pub(super) fn canary_turned_bad(&mut self, world: &dyn World) -> bool {
+        if !self.soaked {
+            return false;
+        }
+        let tests = self.plan.ops.contains(&Op::Test);
+        let canaries = self.plan.waves.iter().filter(|wave| wave.canary);
+        let bad = canaries.flat_map(|wave| &wave.hosts).find_map(|host| {
+            let run = self.hosts.get(host)?;
+            if run.state != HostStage::Done || run.rolled_back.is_some() {
+                return None;
+            }
+            let tested = tests && world.tests_on(host);
+            match world.health(host, self.target.as_ref(), tested) {
+                Health::Bad(why) => Some((host.clone(), why)),
+                Health::Good | Health::Gap(_) => None,
+            }
+        });
+        let Some((host, why)) = bad else {
+            return false;
+        };
+        self.canary_is_bad(&host, &why);
+        true
+    }
+
+    fn canary_is_bad(&mut self, host: &HostId, why: &str) {
+        let why = format!("canary {host} shows bad evidence: {why}");
+        if let Some(run) = self.hosts.get_mut(host) {
+            run.state = HostStage::Failed;
+            run.message = Some(why.clone());
+        }
+        self.halt(Stop::CanaryFailed, &why);
     }
 }

@@ -112,6 +112,9 @@ impl Rollout {
         if self.stopped_by_the_target(world, now) {
             return self.stop.is_some();
         }
+        if self.canary_turned_bad(world) {
+            return true;
+        }
         if self.wave_done() {
             return self.next_wave(world, now);
         }

@@ -109,6 +109,9 @@ impl Rollout {
             return true;
         }
         self.mark_all(&Wait::until(code, Some(bound)), now);
+        if self.canary_turned_bad(world) {
+            return true;
+        }
         // The evidence of the canaries is looked at all the while.
         if self.in_canary_wave() && !self.soaked && self.wave_done() && self.soak.is_some() {
             let advanced = self.soak(world, now);

@@ -201,6 +201,7 @@ pub(super) fn not_planned(why: &PlanError) -> Problem {
         PlanError::NoCanary(_) => bad("no_canary"),
         PlanError::Policy(_) => bad("bad_policy"),
         PlanError::NoLock => bad("target_without_lock"),
+        PlanError::ForeignLock(_) => bad("target_with_foreign_lock"),
         PlanError::NoTarget => conflict("no_target"),
         PlanError::Quarantined(_) => conflict("quarantined"),
         PlanError::Occupied { rollout, host } => conflict("rollout_under_way")

@@ -137,6 +137,15 @@ fn d14_a_profile_that_a_failed_switch_left_on_the_target_is_set_back() {
         WayBack::NotNeeded,
         "it was so before"
     );
+    let untold = Standing {
+        profile: None,
+        ..before.clone()
+    };
+    assert_eq!(
+        way_back(&world, &untold),
+        WayBack::NotNeeded,
+        "nobody knows what the profile named before"
+    );
     let args = crate::lifecycle::CommandArgs {
         generation: Some(running),
         ..Default::default()
@@ -152,4 +161,10 @@ fn d14_a_profile_that_a_failed_switch_left_on_the_target_is_set_back() {
     assert_eq!(world.last_phase(), Phase::Success);
     assert_eq!(way_back(&world, &before), WayBack::NotNeeded);
     assert_eq!(standing(&world), before);
+    // What was left is what the profile named, not what ran all the while.
+    assert!(
+        world.fleet.quarantine().is_empty(),
+        "no list names its commit"
+    );
+    assert!(world.fleet.host(&host()).unwrap().hold.is_some());
 }

@@ -162,6 +162,12 @@ fn a_rollback_is_done_when_the_target_runs() {
         verdict_after(Op::Rollback, profile(Some("elsewhere"))),
         Verdict::NotReached(GoalGap::NotRollbackTarget)
     );
+    // A profile that the host's own commands do not keep says nothing.
+    let mut play = exited(World::new(Op::Rollback, Commands));
+    let mut after = play.world.after();
+    after.system.as_mut().unwrap().profile_path = Some(path("elsewhere"));
+    play.command.baseline.profile_path = Some(path("elsewhere"));
+    assert_eq!(goal_verdict(&play.command, &after), Verdict::Reached);
     let runs = World::new(Op::Rollback, Commands).after().system.unwrap();
     assert_eq!(
         verdict_after(Op::Rollback, |after| {

@@ -14,4 +14,5 @@ mod regressions;
 mod review;
 mod sweep;
 mod verbs;
+mod watched;
 mod windows;
