@@ -61,11 +61,16 @@ pub fn media_type(headers: &HeaderMap) -> Option<String> {
 /// Reads a body that is already here as JSON.
 ///
 /// # Errors
-/// 415 if it is not declared as JSON, 400 if it is not what is expected.
+/// 415 if it is not declared as JSON, 400 if it is not what is expected. A list is never expected: its
+/// values would be taken for the fields in their order.
 pub fn from_json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Problem> {
     if media_type(headers).as_deref() != Some("application/json") {
         return Err(standard(StatusCode::UNSUPPORTED_MEDIA_TYPE)
             .detail("send the body with Content-Type: application/json"));
+    }
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first == Some(&b'[') {
+        return Err(bad_request("the JSON body: a list, expected an object"));
     }
     serde_json::from_slice(body).map_err(|error| bad_request(format!("the JSON body: {error}")))
 }
@@ -94,4 +99,29 @@ fn unreadable(error: &warp::Error) -> Problem {
         cause = current.source();
     }
     bad_request("the body could not be read to its end")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Eq, serde::Deserialize)]
+    struct Reasoned {
+        reason: String,
+    }
+
+    #[test]
+    fn a_list_is_not_taken_for_the_fields_in_their_order() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, "application/json".parse().unwrap());
+        let read = |body: &str| from_json::<Reasoned>(&headers, body.as_bytes());
+        let reason = "because".to_owned();
+        assert_eq!(
+            read(r#" {"reason":"because"}"#).unwrap(),
+            Reasoned { reason }
+        );
+        for body in [r#"["because"]"#, "\n\t [\"because\"]", "[]", "\"because\""] {
+            assert!(read(body).is_err(), "{body}");
+        }
+    }
 }
