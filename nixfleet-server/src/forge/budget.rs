@@ -63,6 +63,8 @@ pub struct Budget {
     window: Option<Window>,
     /// What is stored of it.
     stored: StoredBudget,
+    /// Whether what is stored lies further ahead than this would ever wait.
+    stored_too_far: bool,
     last_change: Option<Timestamp>,
     /// Refusals in a row that named no moment.
     strikes: u32,
@@ -103,6 +105,7 @@ impl Budget {
     /// Goes on from what was stored, but waits no longer than ever: the clock may have been wrong.
     #[must_use]
     pub fn restore(mut stored: StoredBudget, now: Timestamp) -> Self {
+        let read = stored.clone();
         let latest = now + LONGEST_WAIT;
         stored.blocked = stored.blocked.map(|until| until.min(latest));
         if let Some(window) = &mut stored.window {
@@ -118,6 +121,7 @@ impl Budget {
             window: stored.window,
             last_change: None,
             strikes: stored.strikes,
+            stored_too_far: stored != read,
             stored,
         }
     }
@@ -138,7 +142,8 @@ impl Budget {
         };
         let until = |blocked: Option<(Timestamp, _)>| blocked.map(|(until, _)| until);
         let block_is_kept = until(self.blocked) <= self.stored.blocked;
-        if window_is_kept && block_is_kept {
+        let too_far = std::mem::take(&mut self.stored_too_far);
+        if window_is_kept && block_is_kept && !too_far {
             return None;
         }
         let ahead = |window: Window| Window {
@@ -323,6 +328,13 @@ mod tests {
             restored.admit(at(24 * 3600), Purpose::Asked),
             Admission::Now
         );
+        // Restarts do not make it longer: what was cut is stored at once, and once.
+        let mut restarted = Budget::restore(stored.clone(), at(0));
+        let cut = restarted.to_store().expect("the row lies too far ahead");
+        assert_eq!(restarted.to_store(), None);
+        let mut later = Budget::restore(cut, at(23 * 3600));
+        assert_eq!(later.to_store(), None);
+        assert_eq!(later.admit(at(24 * 3600), Purpose::Asked), Admission::Now);
         // With the clock right, it is the moment that was named.
         let mut right = Budget::restore(stored, far);
         assert!(

@@ -76,12 +76,16 @@ pub(super) struct HostRow {
     held_until: Option<i64>,
     #[serde(skip)]
     sum: Vec<u8>,
-    /// Younger than the sums of older rows, which therefore must not notice what is not set.
+    /// Younger than the sums of older rows, which therefore must not notice what is not set; a damaged
+    /// database of an older version is read without these columns.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[sqlx(default)]
     settings: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[sqlx(default)]
     update_policy: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[sqlx(default)]
     profile_path: Option<String>,
     /// From the table of presence: absent for a host that was never seen.
     #[serde(skip)]

@@ -698,3 +698,60 @@ async fn a_database_of_version_3_is_migrated() {
     assert!(store.forge_budgets().await.unwrap().is_empty());
     assert_eq!(store.check().await, Condition::Sound);
 }
+
+/// A database of schema version 5 has no profiles and its ended rollouts may still owe a revert; a
+/// damaged one is not migrated, and read all the same.
+#[tokio::test]
+async fn a_database_of_version_5_is_migrated_or_if_damaged_read_as_it_is() {
+    let home = Home::new();
+    let (store, rollout) = with_rollout(&home).await;
+    let owing = Rollout {
+        state: RolloutState::Failed,
+        revert_wanted: true,
+        revert_due: true,
+        ..rollout
+    };
+    store
+        .commit(&[Record::Rollout(Box::new(owing.clone()))])
+        .await
+        .unwrap();
+    let before = store.load().await.unwrap();
+    assert_eq!(before.hosts.len(), 2);
+    store.close().await;
+    drop(store);
+    home.execute("ALTER TABLE hosts DROP COLUMN profile_path")
+        .await;
+    home.execute("UPDATE rollouts SET open = 0").await;
+    home.execute("DELETE FROM _sqlx_migrations WHERE version = 6")
+        .await;
+    home.execute("PRAGMA foreign_keys = OFF; INSERT INTO rollout_hosts VALUES (x'00', 'web-9', 0)")
+        .await;
+    let store = home.open().await;
+    assert!(matches!(store.condition(), Condition::Damaged(_)));
+    assert_eq!(store.load().await.unwrap().hosts, before.hosts);
+    store.close().await;
+    drop(store);
+
+    home.execute("DELETE FROM rollout_hosts WHERE host = 'web-9'")
+        .await;
+    let store = home.open().await;
+    assert_eq!(store.condition(), Condition::Sound);
+    assert_eq!(store.load().await.unwrap(), before);
+    for number in 0..u8::try_from(KEPT_ROLLOUTS).unwrap() + 5 {
+        let newer = Rollout {
+            id: rollout_id(100 + number),
+            since: owing.since + Duration::from_secs(60),
+            revert_due: false,
+            ..owing.clone()
+        };
+        store
+            .commit(&[Record::Rollout(Box::new(newer))])
+            .await
+            .unwrap();
+    }
+    let rollouts = store.load().await.unwrap().rollouts;
+    assert!(
+        rollouts.contains(&owing),
+        "its revert is still to be asked for"
+    );
+}
