@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::call::ForgeCall;
-use super::job::{BETWEEN_MUTATIONS, MAX_TRIES, Stage, Work};
+use super::job::{BETWEEN_MUTATIONS, Because, Job, MAX_TRIES, Stage, Work};
 use super::machine::{AuditNote, LIST_PATIENCE, PATIENCE, UpdateStep, Updates};
 use super::state::KnownPr;
 use crate::admission::WindowState;
@@ -13,6 +13,10 @@ use crate::time::Timestamp;
 
 /// The shortest time between two listings that hints of the forge lead to.
 pub const HINTS_APART: Duration = Duration::from_secs(10);
+
+/// A pause that is longer than this ends what a person asked for and waits for: quotas of an hour are
+/// waited for.
+const LONG_PAUSE: Duration = Duration::from_secs(3_600);
 
 /// Hints of the forge: however many come, they lead to one listing at a time.
 #[derive(Clone, Copy, Debug, Default)]
@@ -88,7 +92,8 @@ impl Updates {
 
     /// Makes the next calls that may be made now: one about a pull request, and the listing.
     pub(super) fn ask(&mut self, now: Timestamp) {
-        if self.state.not_before.is_some_and(|pause| pause > now) {
+        if let Some(pause) = self.state.not_before.filter(|pause| *pause > now) {
+            self.give_up_before_the_call(pause, now);
             return;
         }
         self.state.not_before = None;
@@ -109,6 +114,28 @@ impl Updates {
             self.state.check_at = now + self.policy.interval;
             self.steps.push(UpdateStep::Ask(ForgeCall::List));
         }
+    }
+
+    /// A person is told at once that the forge wants to be left alone for long; automation waits.
+    fn give_up_before_the_call(&mut self, pause: Timestamp, now: Timestamp) {
+        let waits = |job: &Job| {
+            let first = matches!(
+                job.stage,
+                Stage::Reading {
+                    because: Because::First,
+                    ..
+                }
+            );
+            first && job.tries == 0 && !job.actor.is_automation()
+        };
+        if pause.since(now) <= LONG_PAUSE || !self.state.job.as_ref().is_some_and(waits) {
+            return;
+        }
+        let why = format!(
+            "nothing was sent: the forge asked to be left alone until {}; ask again then",
+            pause.to_rfc3339()
+        );
+        self.end(false, why, None, now);
     }
 
     fn wanted(&mut self, now: Timestamp) -> Option<ForgeCall> {

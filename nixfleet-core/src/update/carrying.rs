@@ -1,8 +1,8 @@
 //! The table of [`super::job`] carried out.
 
 use super::job::{
-    Because, Happening, Job, Next, Progress, READ_AGAIN, SETTLING, Stage, UNTIL_SHOWN, Work,
-    job_row,
+    Because, Happening, Job, Next, Progress, READ_AGAIN, SETTLING, Stage, StageKind, UNTIL_SHOWN,
+    Work, job_row,
 };
 use super::machine::{AuditNote, CHECK_AGAIN, UpdateStep, Updates};
 use super::pull_request::{PrState, PullRequest};
@@ -67,7 +67,11 @@ impl Updates {
             }
             Next::EndWell => self.end(true, why, commit, now),
             Next::EndBadly => {
-                self.state.unsettled.remove(&number);
+                // A forge that refuses a call may have done it all the same: whose it was is known
+                // until a listing shows the pull request open.
+                if kind != Some(StageKind::Calling) {
+                    self.state.unsettled.remove(&number);
+                }
                 self.end(false, why, commit, now);
             }
             Next::EndUnknown => {

@@ -66,6 +66,11 @@ impl Updates {
                 self.state.missing.entry(number).or_insert(now);
             }
         }
+        let missing = &self.state.missing;
+        self.state.unsettled.retain(|number, _| {
+            let listed = open.iter().any(|known| known.pr.number == *number);
+            !listed || busy == Some(*number) || missing.contains_key(number)
+        });
         self.state.open = open;
         self.greet(current, now);
     }
@@ -129,7 +134,7 @@ impl Updates {
             other => other,
         };
         if let Err(why) = &result {
-            self.pause(why.not_before, now);
+            self.wait_for_forge(why, now);
         }
         let reads =
             |job: &&mut Job| job.number == number && matches!(job.stage, Stage::Reading { .. });

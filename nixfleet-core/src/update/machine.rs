@@ -14,6 +14,7 @@ use super::pull_request::PrNumber;
 use super::refusal::UpdateRefusal;
 use super::state::{KnownPr, MergedUpdate, StoredUpdates, UpdateState};
 pub use super::step::{AuditNote, DeployOrder, MergeOrder, UpdateStep};
+use crate::compartment::render::text::clean;
 use crate::credential::CredentialEnd;
 use crate::desired::DesiredState;
 use crate::host::Actor;
@@ -279,6 +280,16 @@ impl Updates {
             .state
             .not_before
             .max(until.filter(|until| *until > now));
+    }
+
+    /// Waits as long as a failed call wants. Until then nothing is listed either, so whatever is known
+    /// grows old: that is told where a failed listing is.
+    pub(super) fn wait_for_forge(&mut self, why: &ForgeFailure, now: Timestamp) {
+        self.pause(why.not_before, now);
+        if self.state.not_before.is_some_and(|until| until > now) {
+            let since = self.state.failing.as_ref().map_or(now, |(since, _)| *since);
+            self.state.failing = Some((since, clean(&why.what, 300)));
+        }
     }
 
     pub(super) fn audit(

@@ -246,7 +246,7 @@ impl Updates {
             MergeAnswer::NotMergeable(why) => (Happening::NotMergeable, why),
             MergeAnswer::Invalid(why) => (Happening::Invalid, why),
             MergeAnswer::Refused(why) => {
-                self.pause(why.not_before, now);
+                self.wait_for_forge(&why, now);
                 (Happening::Refused, why.what)
             }
             MergeAnswer::Ambiguous(why) => (Happening::Ambiguous, why),

@@ -112,7 +112,7 @@ impl Updates {
                 );
             }
             RevertAnswer::Refused(why) => {
-                self.pause(why.not_before, now);
+                self.wait_for_forge(&why, now);
                 let why = format!("it was not reverted: {}", why.what);
                 return self.end(false, why, Some(commit), now);
             }

@@ -723,6 +723,61 @@ fn e06_the_forge_is_left_alone_for_as_long_as_it_asks() {
     assert_eq!(due.since(world.now), Duration::from_secs(86_400));
 }
 
+#[test]
+fn e06_a_pause_after_a_merge_call_is_told_and_no_later_request_waits_for_a_day() {
+    for (seconds, waits) in [(3_000, true), (86_400, false)] {
+        let mut world = listed();
+        let failure = ForgeFailure {
+            what: "secondary rate limit".to_owned(),
+            not_before: Some(world.now + Duration::from_secs(seconds)),
+        };
+        world
+            .whims
+            .push_back(Whim::Answer(MergeAnswer::Refused(failure)));
+        world.ask_merge(None).unwrap();
+        assert!(world.job_message().contains("secondary rate limit"));
+        let told = world
+            .updates
+            .view()
+            .failing
+            .expect("what is known grows old");
+        assert!(told.what.contains("secondary rate limit") && told.not_before.is_some());
+        world.ask_merge(None).unwrap();
+        if waits {
+            world.pass(Duration::from_secs(seconds + 1));
+            assert!(world.job_ended_well(), "{}", world.job_message());
+            assert_eq!(world.merges.len(), 1);
+        } else {
+            let said = world.job_message();
+            assert!(said.contains("left alone until"), "{said}");
+            assert_eq!(world.merge_calls(), 1);
+            world.ask_merge(None).expect("no job is in the way");
+        }
+    }
+}
+
+/// The forge refuses the call although it has merged: whose merge it was is not forgotten.
+#[test]
+fn e01_a_merge_that_the_forge_says_it_refused_is_attributed_when_it_is_found() {
+    let refused = ForgeFailure {
+        what: "the token may not merge".into(),
+        not_before: None,
+    };
+    for answer in [
+        MergeAnswer::Refused(refused),
+        MergeAnswer::Invalid("the method is not allowed".into()),
+    ] {
+        let mut world = listed();
+        world.whims.push_back(Whim::MergedBut(answer));
+        world.ask_merge(None).unwrap();
+        assert!(!world.job_ended_well());
+        world.check();
+        let merged = world.updates.merged().values().next().expect("it is found");
+        assert_eq!(merged.by, Some(person()));
+        assert_eq!(world.merge_calls(), 1);
+    }
+}
+
 /// Whatever the forge says and whenever, the world watches E1, E4 and E6 on every call.
 #[test]
 fn e06_changes_are_a_second_apart_and_nothing_leaves_in_a_pause() {

@@ -29,6 +29,8 @@ pub enum Whim {
     Answer(MergeAnswer),
     /// It is done, and the answer is lost.
     DoneButUnclear,
+    /// It is done, and the answer denies it.
+    MergedBut(MergeAnswer),
     /// The head moves just before.
     MovesHead(Box<PullRequest>),
     /// Somebody else merges it just before.
@@ -268,6 +270,10 @@ impl World {
             Some(Whim::DoneButUnclear) => {
                 self.really_merge(number, head);
                 MergeAnswer::Ambiguous("the answer was cut off".to_owned())
+            }
+            Some(Whim::MergedBut(answer)) => {
+                self.really_merge(number, head);
+                answer
             }
             Some(Whim::MovesHead(pr)) => {
                 self.put(*pr);
