@@ -148,7 +148,8 @@ impl Idempotency {
         status: StatusCode,
         work: impl Future<Output = Result<Bytes, Problem>>,
     ) -> Outcome {
-        // A damaged store takes nothing down, and no work changes anything then.
+        // A damaged store takes nothing down, keys neither; nothing that would have to be kept is done
+        // then. Stopping a command still is, and stopping it twice is harmless.
         let keeps = self.store.condition() == Condition::Sound;
         let known = if keeps {
             let found = self

@@ -120,7 +120,8 @@ export function until(end, now) {
  * @param {() => void} [done]
  */
 export function openHold(sheet, all, chosen, done = () => {}) {
-  // What was placed before something failed is not placed again.
+  // What was placed before something failed is not placed again; a host that is to have another reason
+  // or end is.
   /** @type {Set<string>} */
   const placed = new Set();
   const once = async (/** @type {string} */ what, /** @type {() => Promise<unknown>} */ place) => {
@@ -155,7 +156,7 @@ export function openHold(sheet, all, chosen, done = () => {}) {
       const why = one(values, "why");
       if (selector !== "") await once(`selector ${selector}`, () => holdBySelector(selector, why, lasting));
       for (const host of named) {
-        await once(`host ${host}`, () => hold(host, why, lasting));
+        await once(JSON.stringify([host, why, lasting]), () => hold(host, why, lasting));
       }
       sheet.close();
       done();

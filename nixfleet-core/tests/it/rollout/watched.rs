@@ -195,11 +195,12 @@ fn a_plan_takes_no_class_of_other_actions_no_foreign_lock_and_no_endless_pipelin
     let mut number = 50;
     let mut refused = |field: &mut Field, ask: Ask| {
         number += 1;
-        match field.start(RolloutId::from_bytes([number; 16]), ask) {
-            Reply::NotPlanned(why) => Some(why.code()),
-            Reply::RolloutStarted(_) => None,
-            other => panic!("{other:?}"),
+        let reply = field.start(RolloutId::from_bytes([number; 16]), ask);
+        if let Reply::NotPlanned(why) = &reply {
+            return Some(why.code());
         }
+        assert!(matches!(reply, Reply::RolloutStarted(_)), "{reply:?}");
+        None
     };
     for class in ActionClass::ALL {
         let with_class = |class| ask(Policy { class, ..policy() });
