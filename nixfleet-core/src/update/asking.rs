@@ -169,6 +169,7 @@ impl Updates {
         }
         job.tries = job.tries.saturating_add(1);
         self.state.mutated = Some(now);
+        self.branch_head.at_the_call = self.branch_head.known;
         let (number, actor, reason) = (job.number, job.actor.clone(), job.reason.clone());
         let call = match &job.work {
             Work::Merge { head, .. } => {

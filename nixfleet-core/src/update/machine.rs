@@ -41,6 +41,8 @@ pub struct Updates {
     pub(super) asked: Option<(ForgeCall, Timestamp)>,
     /// When the listing left that has not been answered.
     pub(super) listing: Option<Timestamp>,
+    /// The head of the tracked branch as it is known, and as it was known when the last merge call left.
+    pub(super) branch_head: BranchHead,
     /// When the last listing began that a hint of the forge led to, and whether one is to begin.
     pub(super) hinted: Hinted,
     pub(super) proofs: Proofs,
@@ -48,6 +50,13 @@ pub struct Updates {
     pub(super) credentials: Vec<CredentialEnd>,
     pub(super) clock: Timestamp,
     pub(super) steps: Vec<UpdateStep>,
+}
+
+/// The head of the tracked branch.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct BranchHead {
+    pub(super) known: Option<CommitId>,
+    pub(super) at_the_call: Option<CommitId>,
 }
 
 impl Updates {
@@ -70,6 +79,7 @@ impl Updates {
             gates: Gates::default(),
             asked: None,
             listing: None,
+            branch_head: BranchHead::default(),
             hinted: Hinted::default(),
             proofs: Proofs::default(),
             credentials: Vec::new(),
@@ -268,6 +278,7 @@ impl Updates {
     pub fn settle(&mut self, desired: &DesiredState, now: Timestamp) {
         self.clock = self.clock.max(now);
         let now = self.clock;
+        self.branch_head.known = desired.remote.commit().ok();
         self.await_branch(desired, now);
         self.automation(desired, now);
         self.ask(now);

@@ -235,6 +235,12 @@ impl Updates {
     pub(super) fn merge_answer(&mut self, answer: MergeAnswer, now: Timestamp) {
         let mut commit = None;
         let told = match answer {
+            MergeAnswer::Done { commit: merged }
+                if self.branch_head.at_the_call == Some(merged) =>
+            {
+                let why = "the forge names the commit that the branch had before".to_owned();
+                (Happening::Ambiguous, why)
+            }
             MergeAnswer::Done { commit: merged } => {
                 commit = Some(merged);
                 (Happening::Done, String::new())

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::fault::Fault;
-use super::http::one_line;
+use super::http::{one_line, plain_name};
 
 const MOST_TITLE: usize = 300;
 const MOST_NAME: usize = 200;
@@ -143,13 +143,13 @@ impl PullShape {
             title,
             author: self
                 .user
-                .map(|user| one_line(&user.login, MOST_NAME))
+                .map(|user| plain_name(&user.login, MOST_NAME))
                 .unwrap_or_default(),
             labels: self
                 .labels
                 .into_iter()
                 .flatten()
-                .map(|label| one_line(&label.name, MOST_NAME))
+                .map(|label| plain_name(&label.name, MOST_NAME))
                 .collect(),
             created_at,
             state,

@@ -197,7 +197,7 @@ impl Sent {
         })
     }
 
-    fn call<P: PathWord, B: DeserializeOwned>(self) -> Result<Call<P, B>, Problem> {
+    fn call<P: PathWord, B: DeserializeOwned + 'static>(self) -> Result<Call<P, B>, Problem> {
         Ok(Call {
             body: body_of(&self.headers, &self.body)?,
             unkeyed: idempotency::new_rollout(),
@@ -257,7 +257,7 @@ fn address() -> BoxedFilter<(String,)> {
         .boxed()
 }
 
-fn body_of<B: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Result<B, Problem> {
+fn body_of<B: DeserializeOwned + 'static>(headers: &HeaderMap, bytes: &[u8]) -> Result<B, Problem> {
     if bytes.is_empty()
         && let Ok(nothing) = serde_json::from_str("{}")
     {

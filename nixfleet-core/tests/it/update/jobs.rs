@@ -756,6 +756,27 @@ fn e06_a_pause_after_a_merge_call_is_told_and_no_later_request_waits_for_a_day()
     }
 }
 
+/// A commit that the branch had before is no merge: the pull request is read before that is believed.
+#[test]
+fn e01_a_merge_into_the_head_that_was_there_is_not_believed() {
+    let mut world = listed();
+    let old = world.desired.remote.commit().unwrap();
+    for _ in 0..3 {
+        let lie = MergeAnswer::Done { commit: old };
+        world.whims.push_back(Whim::Answer(lie));
+    }
+    world.ask_merge(None).unwrap();
+    world.pass(30 * MINUTE);
+    assert!(!world.job_ended_well(), "{}", world.job_message());
+    assert_eq!(world.updates.merged().len(), 0);
+    assert_eq!(world.merges, []);
+    // Positive control: the forge does merge it, and says so.
+    world.ask_merge(None).unwrap();
+    world.pass(MINUTE);
+    assert!(world.job_ended_well(), "{}", world.job_message());
+    assert_eq!(world.merges.len(), 1);
+}
+
 /// The forge refuses the call although it has merged: whose merge it was is not forgotten.
 #[test]
 fn e01_a_merge_that_the_forge_says_it_refused_is_attributed_when_it_is_found() {

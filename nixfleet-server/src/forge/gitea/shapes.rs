@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::forge::HeadCommit;
 use crate::forge::alike::{CommitRef, MOST_NAME, complete_checks};
 use crate::forge::fault::Fault;
-use crate::forge::http::one_line;
+use crate::forge::http::plain_name;
 
 #[derive(Deserialize)]
 pub(super) struct CompareShape {
@@ -64,7 +64,7 @@ impl Statuses {
             };
             for status in page.statuses.into_iter().flatten() {
                 checks.push(Check {
-                    name: one_line(&status.context, MOST_NAME),
+                    name: plain_name(&status.context, MOST_NAME),
                     state: state_of(&status.status),
                     commit,
                 });

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::forge::HeadCommit;
 use crate::forge::alike::{CommitRef, MOST_NAME, complete_checks};
 use crate::forge::fault::Fault;
-use crate::forge::http::one_line;
+use crate::forge::http::plain_name;
 
 #[derive(Deserialize)]
 pub(super) struct ObjectShape {
@@ -71,7 +71,7 @@ impl CheckRuns {
             .flat_map(|page| page.check_runs)
             .map(|run| Check {
                 state: state_of_run(&run.status, run.conclusion.as_deref()),
-                name: one_line(&run.name, MOST_NAME),
+                name: plain_name(&run.name, MOST_NAME),
                 commit: run.head_sha,
             })
             .collect();
@@ -98,7 +98,7 @@ impl Statuses {
         let mut checks = Vec::new();
         for page in pages {
             checks.extend(page.statuses.into_iter().map(|status| Check {
-                name: one_line(&status.context, MOST_NAME),
+                name: plain_name(&status.context, MOST_NAME),
                 state: state_of_status(&status.state),
                 commit: page.sha,
             }));

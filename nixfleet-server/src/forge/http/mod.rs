@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
-pub use text::{from_json, one_line};
+pub use text::{from_json, one_line, plain_name};
 
 use super::address::{ApiAddress, Redirect};
 use super::budget::{Budget, Purpose};

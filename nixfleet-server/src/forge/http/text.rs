@@ -26,6 +26,16 @@ pub fn one_line(text: &str, most: usize) -> String {
     cleaned.collect::<String>().trim().to_owned()
 }
 
+/// A name that others compare with a configured one. One that is not a plain line is quoted, so that it
+/// equals none that looks like it.
+pub fn plain_name(text: &str, most: usize) -> String {
+    let line = one_line(text, most);
+    if line == text {
+        return line;
+    }
+    one_line(&format!("{text:?}"), most)
+}
+
 /// What the forge says in a refusal: the `message` of its JSON, with the details of `errors`.
 pub(super) fn message(body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
@@ -78,6 +88,16 @@ mod tests {
         ] {
             assert_eq!(next_link(none), None, "{none}");
         }
+    }
+
+    #[test]
+    fn a_name_equals_only_what_is_spelled_like_it() {
+        assert_eq!(plain_name("build (x86)", 20), "build (x86)");
+        for other in ["build ", " build", "bu\u{0}ild", "build\n"] {
+            assert_ne!(plain_name(other, 20), "build", "{other:?}");
+        }
+        let long = "x".repeat(30);
+        assert_ne!(plain_name(&long, 20), "x".repeat(20));
     }
 
     #[test]
