@@ -120,9 +120,9 @@ pub enum MergeAnswer {
     /// 405: the forge will not merge it now; its reason. Nothing was merged. (Also how some forges
     /// say "already merged": read it to know.)
     NotMergeable(String),
-    /// 422: the call itself is not accepted; the reason. Nothing was merged.
+    /// 422: the call itself is not accepted; the reason. Nothing was merged, as the forge says.
     Invalid(String),
-    /// Nothing was merged, for certain: refused before it was tried (403, 404, quota, not sent).
+    /// Refused before it was tried (403, 404, quota, not sent): nothing was merged, as the forge says.
     Refused(ForgeFailure),
     /// Nobody knows: timeout, reset, 5xx, truncated or malformed answer (law E4).
     Ambiguous(String),

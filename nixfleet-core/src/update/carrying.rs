@@ -68,8 +68,11 @@ impl Updates {
             Next::EndWell => self.end(true, why, commit, now),
             Next::EndBadly => {
                 // A forge that refuses a call may have done it all the same: whose it was is known
-                // until a listing shows the pull request open.
-                if kind != Some(StageKind::Calling) {
+                // until a listing shows the pull request open, and that is asked for soon, before
+                // somebody merges it elsewhere.
+                if kind == Some(StageKind::Calling) {
+                    self.state.check_at = self.state.check_at.min(now + SETTLING);
+                } else {
                     self.state.unsettled.remove(&number);
                 }
                 self.end(false, why, commit, now);

@@ -792,11 +792,24 @@ fn e01_a_merge_that_the_forge_says_it_refused_is_attributed_when_it_is_found() {
         world.whims.push_back(Whim::MergedBut(answer));
         world.ask_merge(None).unwrap();
         assert!(!world.job_ended_well());
-        world.check();
+        world.pass(MINUTE);
         let merged = world.updates.merged().values().next().expect("it is found");
         assert_eq!(merged.by, Some(person()));
         assert_eq!(world.merge_calls(), 1);
     }
+    // It was true, and somebody else merges it later.
+    let mut world = listed();
+    let said = "the method is not allowed".to_owned();
+    world
+        .whims
+        .push_back(Whim::Answer(MergeAnswer::Invalid(said)));
+    world.ask_merge(None).unwrap();
+    world.pass(MINUTE);
+    let commit = Some(merge_commit());
+    world.prs.get_mut(&NUMBER).unwrap().state = PrState::Merged { commit };
+    world.check();
+    let merged = world.updates.merged().values().next().expect("it is found");
+    assert_eq!(merged.by, None);
 }
 
 /// Whatever the forge says and whenever, the world watches E1, E4 and E6 on every call.
