@@ -1,7 +1,6 @@
 //! What was confirmed or wanted, and the world changed before it could start.
 
 use nixfleet_core::fleet::{Reply, Request};
-use nixfleet_core::host::HostSettings;
 use nixfleet_core::rollout::{
     Ask, AskKind, HostStage, InFlight, Policy, RollBack, RolloutState, Stage, Verb,
 };
@@ -165,14 +164,7 @@ fn d02_nothing_goes_on_when_the_only_confirmed_canary_was_removed() {
     for canaries in [1, 2] {
         let mut field = Field::with_forge(3, None, by_hand());
         for index in 0..canaries {
-            let settings = Box::new(HostSettings {
-                canary: Some(true),
-                ..HostSettings::default()
-            });
-            field.ask(Request::SetHostSettings {
-                host: host(index),
-                settings,
-            });
+            field.mark_as_canary(index);
         }
         let deploy = deploy(&field);
         merge(&mut field, 42, Some(deploy));

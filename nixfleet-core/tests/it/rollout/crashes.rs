@@ -3,20 +3,12 @@
 use nixfleet_core::rollout::{Ask, InFlight, Policy, RolloutState};
 use nixfleet_core::{HostId, Op};
 
-use super::field::{Field, ROLLOUT, host};
-use nixfleet_core::fleet::{Reply, Request};
-use nixfleet_core::host::HostSettings;
+use super::field::{Field, ROLLOUT};
+use nixfleet_core::fleet::Reply;
 
 fn run(crash_at: Option<usize>) -> (Field, usize) {
     let mut field = Field::with(3, None, false);
-    let settings = Box::new(HostSettings {
-        canary: Some(true),
-        ..HostSettings::default()
-    });
-    field.ask(Request::SetHostSettings {
-        host: host(1),
-        settings,
-    });
+    field.mark_as_canary(1);
     field.remote(2);
     let ask = Ask {
         hosts: field.everybody(),

@@ -601,6 +601,16 @@ impl Field {
         outcomes.remove(0).outcome.map(|_| ())
     }
 
+    /// Marks a host as a canary by its settings.
+    pub fn mark_as_canary(&mut self, index: usize) {
+        let settings = Box::new(nixfleet_core::host::HostSettings {
+            canary: Some(true),
+            ..Default::default()
+        });
+        let host = host(index);
+        self.ask(Request::SetHostSettings { host, settings });
+    }
+
     pub fn everybody(&self) -> Targets {
         Targets::List((0..self.machines.len()).map(host).collect())
     }

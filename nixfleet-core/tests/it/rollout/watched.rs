@@ -2,7 +2,7 @@
 //! plans that are not what they say.
 
 use nixfleet_core::fleet::{Reply, Request};
-use nixfleet_core::host::{Hold, HostSettings};
+use nixfleet_core::host::Hold;
 use nixfleet_core::lifecycle::Target;
 use nixfleet_core::rollout::{
     Ask, AskKind, Canaries, InFlight, PlanError, Policy, RollBack, RolledBack, RolloutState, Stage,
@@ -33,17 +33,6 @@ fn begin(field: &mut Field, policy: Policy) {
     assert!(matches!(reply, Reply::RolloutStarted(_)), "{reply:?}");
 }
 
-fn mark_as_canary(field: &mut Field, index: usize) {
-    let settings = Box::new(HostSettings {
-        canary: Some(true),
-        ..HostSettings::default()
-    });
-    field.ask(Request::SetHostSettings {
-        host: host(index),
-        settings,
-    });
-}
-
 fn hold(field: &mut Field, index: usize) {
     field.ask(Request::Hold {
         host: host(index),
@@ -63,7 +52,7 @@ fn started(field: &Field, index: usize, op: Op) -> bool {
 fn d02_nothing_is_planned_for_everybody_while_the_only_marked_canary_is_away() {
     let mut field = Field::new(3);
     field.remote(2);
-    mark_as_canary(&mut field, 0);
+    field.mark_as_canary(0);
     field.go_away(0);
     field.run_for(60);
     let reply = field.start(ROLLOUT, ask(policy()));
@@ -73,13 +62,13 @@ fn d02_nothing_is_planned_for_everybody_while_the_only_marked_canary_is_away() {
     assert!(why.contains("host-0"), "{why}");
     assert_eq!(field.sequence(), []);
     // A second canary vouches for the others; nobody who is asked for by name needs one elsewhere.
-    mark_as_canary(&mut field, 1);
+    field.mark_as_canary(1);
     begin(&mut field, policy());
     field.finish(2);
     assert!(started(&field, 2, Op::Switch));
     let mut field = Field::new(3);
     field.remote(2);
-    mark_as_canary(&mut field, 0);
+    field.mark_as_canary(0);
     field.go_away(0);
     field.run_for(60);
     let named = Ask {
